@@ -1,0 +1,21 @@
+/** @file Which folds run along rows of memory, so that a region can hold them. */
+import { sizeOf } from "../graph/shape.ts";
+import type { Tensor } from "../graph/tensor.ts";
+
+/** Folds of at most this many elements belong to whoever needs them, not to a row. */
+const SHORTEST = 16;
+
+/** Elements folded into one. */
+export function foldLength(t: Tensor): number {
+  return t.inputs[0]!.size / t.size;
+}
+
+/** Whether `t` folds its input's last axes, more than a few elements: one result a run of memory. */
+export function isRowFold(t: Tensor): boolean {
+  if (t.op.form !== "reduce" || foldLength(t) <= SHORTEST) return false;
+  const shape = t.inputs[0]!.shape;
+  const axes = t.params["axes"] as readonly number[];
+  const firstFolded = Math.min(...axes.filter((axis) => shape[axis] !== 1));
+  const between = shape.slice(firstFolded).filter((_, i) => !axes.includes(firstFolded + i));
+  return sizeOf(between) === 1;
+}

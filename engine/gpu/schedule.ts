@@ -1,0 +1,289 @@
+/**
+ * @file Divides a graph into units, each one dispatch: hand-written kernels as they are, and everything
+ * between them in regions (see emit.ts), as few as can be.
+ */
+import { topological, type Target, type Tensor } from "../graph/tensor.ts";
+import { emitRegion, NotFusible, type Lanes, type RegionCode } from "./emit.ts";
+import { foldLength, isRowFold } from "./rows.ts";
+
+/** Work for one dispatch. */
+export interface Unit {
+  readonly rows: number;
+  /** Results, in an order in which each needs only earlier ones. A kernel has one. */
+  readonly anchors: Tensor[];
+  readonly isKernel: boolean;
+}
+
+export interface Schedule {
+  /** In an order in which each unit needs only earlier ones. */
+  readonly units: readonly Unit[];
+  /** Tensors that lie in memory, by the unit that writes them. */
+  readonly home: ReadonlyMap<Tensor, Unit>;
+  /** Units that a unit needs. */
+  readonly needs: ReadonlyMap<Unit, ReadonlySet<Unit>>;
+  /** Anchors that are stored: needed by another unit, or outputs. */
+  readonly stored: ReadonlySet<Tensor>;
+}
+
+/** The tensor whose memory `t` is: reshapes are other names for the same elements. */
+export function memoryOf(t: Tensor): Tensor {
+  let root = t;
+  while (root.op.form === "layout" && root.op.alias) root = root.inputs[0]!;
+  return root;
+}
+
+export const isVariable = (t: Tensor): boolean => t.op.name === "variable";
+
+/** Values worth computing twice rather than storing: at most this many loads and operations. */
+const CHEAP = 64;
+
+/** Which tensors must be results of a unit. */
+function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
+  const order = topological(outputs);
+  const anchors = new Set<Tensor>();
+  const keep = (t: Tensor): void => {
+    if (!isVariable(memoryOf(t))) anchors.add(memoryOf(t));
+  };
+  outputs.forEach(keep);
+  for (const t of order) {
+    if (t.op.form === "kernel") for (const x of [t, ...t.inputs]) keep(x);
+    else if (isRowFold(t) || (!fuse && t.op.form !== "source")) keep(t);
+  }
+  // From users to inputs: how often would each element be computed if it were not stored?
+  const cost = costs(order, anchors);
+  const evaluations = new Map<Tensor, number>();
+  for (const t of order.reverse()) {
+    const times = anchors.has(t) ? t.size : (evaluations.get(t) ?? t.size);
+    if (!anchors.has(t) && times > t.size && cost.get(t)! > CHEAP) keep(t);
+    const own = anchors.has(t) ? t.size : times;
+    for (const x of t.inputs) {
+      const here = t.op.form === "reduce" ? own * foldLength(t) : isPart(t) ? Math.min(own, x.size) : own;
+      evaluations.set(x, Math.max(evaluations.get(x) ?? 0, here));
+    }
+  }
+  return anchors;
+}
+
+/** Pads and concatenations ask each input for no more elements than it has. */
+const isPart = (t: Tensor): boolean => t.op.name === "pad" || t.op.name === "concat";
+
+/** Loads and operations that one element takes when it is not stored; capped. */
+function costs(order: readonly Tensor[], anchors: ReadonlySet<Tensor>): Map<Tensor, number> {
+  const cost = new Map<Tensor, number>();
+  for (const t of order) {
+    const inputs = t.inputs.map((x) => (anchors.has(x) ? 1 : cost.get(x)!));
+    const each = isPart(t) ? Math.max(...inputs) : inputs.reduce((a, b) => a + b, 0);
+    const factor = t.op.form === "reduce" ? foldLength(t) : 1;
+    cost.set(t, Math.min(1e6, factor * each + (t.op.form === "layout" ? 0 : 1)));
+  }
+  return cost;
+}
+
+/** What lies directly below an anchor: other anchors, and leaves in memory. */
+function below(anchor: Tensor, anchors: ReadonlySet<Tensor>): Set<Tensor> {
+  const found = new Set<Tensor>();
+  const seen = new Set<Tensor>();
+  const stack = [...anchor.inputs];
+  while (stack.length > 0) {
+    const t = stack.pop()!;
+    if (seen.has(t)) continue;
+    seen.add(t);
+    if (anchors.has(t) || isVariable(t)) found.add(t);
+    else stack.push(...t.inputs);
+  }
+  return found;
+}
+
+class Scheduler {
+  private readonly units: Unit[] = [];
+  private readonly home = new Map<Tensor, Unit>();
+  private readonly needs = new Map<Unit, Set<Unit>>();
+  /** What each unit reads: the tensors below its anchors. */
+  private readonly leaves = new Map<Unit, Set<Tensor>>();
+
+  private readonly anchors: ReadonlySet<Tensor>;
+  private readonly target: Target;
+  private readonly fuse: boolean;
+
+  constructor(anchors: ReadonlySet<Tensor>, target: Target, fuse: boolean) {
+    this.anchors = anchors;
+    this.target = target;
+    this.fuse = fuse;
+  }
+
+  run(outputs: readonly Tensor[]): Schedule {
+    for (const t of topological(outputs)) if (this.anchors.has(t)) this.place(t);
+    const outside = new Set(outputs.map(memoryOf));
+    const stored = new Set<Tensor>();
+    for (const [t, unit] of this.home)
+      if (!isRowFold(t) || outside.has(t) || this.usedOutside(t, unit)) stored.add(t);
+    return { units: this.ordered(), home: this.home, needs: this.needs, stored };
+  }
+
+  private usedOutside(t: Tensor, unit: Unit): boolean {
+    return this.units.some((other) => other !== unit && this.leaves.get(other)!.has(t));
+  }
+
+  /** Puts an anchor into an existing region if it fits there, else into a unit of its own. */
+  private place(t: Tensor): void {
+    const reads = below(t, this.anchors);
+    if (t.op.form === "kernel") {
+      for (const x of t.inputs) reads.add(memoryOf(x));
+      return this.join({ rows: 1, anchors: [], isKernel: true }, t, reads);
+    }
+    if (this.fuse)
+      for (const unit of this.candidates(t, reads))
+        if (this.fits(unit, t, reads)) return this.join(unit, t, reads);
+    this.join({ rows: t.size, anchors: [], isKernel: false }, t, reads);
+  }
+
+  /** Regions that hold something `t` needs come first, then those that read what it reads. */
+  private candidates(t: Tensor, reads: ReadonlySet<Tensor>): Unit[] {
+    const score = (unit: Unit): number => {
+      let shared = 0;
+      for (const x of reads)
+        if (this.home.get(x) === unit) shared += 1000;
+        else if (this.leaves.get(unit)!.has(x)) shared += 1;
+      return shared;
+    };
+    return this.units
+      .filter((unit) => !unit.isKernel && this.sameRows(unit, t))
+      .map((unit) => ({ unit, score: score(unit) }))
+      .filter(({ score: s }) => s > 0)
+      .sort((a, b) => b.score - a.score)
+      .map(({ unit }) => unit);
+  }
+
+  private sameRows(unit: Unit, t: Tensor): boolean {
+    if (unit.rows === t.size) return true;
+    // Only a region with folds has rows of more than one element.
+    return !isRowFold(t) && t.size % unit.rows === 0 && unit.anchors.some(isRowFold);
+  }
+
+  private fits(unit: Unit, t: Tensor, reads: ReadonlySet<Tensor>): boolean {
+    for (const x of reads) {
+      const from = this.home.get(x);
+      if (from && from !== unit && this.reaches(from, unit)) return false;
+    }
+    // An elementwise region that takes up a fold would change what its rows are.
+    if (isRowFold(t) && !unit.anchors.some(isRowFold)) return false;
+    try {
+      const anchors = [...unit.anchors, t];
+      const code = emitRegion(this.planOf(unit.rows, anchors, anchors, this.target));
+      return code.reads.length + code.writes.length <= this.target.maxBuffers;
+    } catch (error) {
+      if (error instanceof NotFusible) return false;
+      throw error;
+    }
+  }
+
+  planOf(rows: number, anchors: readonly Tensor[], stored: readonly Tensor[], target: Target) {
+    const inMemory = (t: Tensor): boolean => this.anchors.has(t) || isVariable(t);
+    return { rows, anchors, stored, inMemory, lanes: lanesFor(rows, anchors, target) };
+  }
+
+  /** Whether `from` needs `to`, directly or through others. */
+  private reaches(from: Unit, to: Unit): boolean {
+    const seen = new Set<Unit>();
+    const stack = [from];
+    while (stack.length > 0) {
+      const unit = stack.pop()!;
+      if (unit === to) return true;
+      if (seen.has(unit)) continue;
+      seen.add(unit);
+      stack.push(...this.needs.get(unit)!);
+    }
+    return false;
+  }
+
+  private join(unit: Unit, t: Tensor, reads: ReadonlySet<Tensor>): void {
+    if (!this.needs.has(unit)) {
+      this.units.push(unit);
+      this.needs.set(unit, new Set());
+      this.leaves.set(unit, new Set());
+    }
+    unit.anchors.push(t);
+    this.home.set(t, unit);
+    for (const x of reads) {
+      this.leaves.get(unit)!.add(x);
+      const from = this.home.get(x);
+      if (from && from !== unit) this.needs.get(unit)!.add(from);
+    }
+  }
+
+  private ordered(): Unit[] {
+    const order: Unit[] = [];
+    const seen = new Set<Unit>();
+    const visit = (unit: Unit): void => {
+      if (seen.has(unit)) return;
+      seen.add(unit);
+      for (const needed of this.needs.get(unit)!) visit(needed);
+      order.push(unit);
+    };
+    this.units.forEach(visit);
+    return order;
+  }
+}
+
+/** How many invocations share a row: what keeps the adapter busy without waiting for each other. */
+export function lanesFor(rows: number, anchors: readonly Tensor[], target: Target): Lanes {
+  const folds = anchors.filter(isRowFold);
+  if (folds.length === 0) return { kind: "invocation", count: 1 };
+  const longest = Math.max(...folds.map(foldLength));
+  // A software adapter pays the same for any load, and dearly for barriers.
+  const alone = target.software ? rows >= 32 : longest <= 32 && rows >= 32;
+  if (alone) return { kind: "invocation", count: 1 };
+  if (target.subgroupSize > 0 && (target.software || longest <= 4096))
+    return { kind: "subgroup", count: target.subgroupSize };
+  return { kind: "workgroup", count: Math.min(longest > 4096 ? 256 : 64, target.maxWorkgroupSize) };
+}
+
+/** Divides the graph below `outputs` into units. `fuse: false` gives every operation its own. */
+export function schedule(outputs: readonly Tensor[], target: Target, fuse = true): Schedule {
+  const anchors = findAnchors(outputs, fuse);
+  for (;;) {
+    const plan = new Scheduler(anchors, target, fuse).run(outputs);
+    const crowded = plan.units.find((unit) => {
+      if (unit.isKernel || unit.anchors.length > 1) return false;
+      const code = regionCode(unit, plan, target);
+      return code.reads.length + code.writes.length > target.maxBuffers;
+    });
+    if (!crowded) return plan;
+    anchors.add(halfOf(crowded.anchors[0]!, anchors, target.maxBuffers));
+  }
+}
+
+/** A tensor inside an anchor's expression that reads as much as a kernel may: stored, it relieves the rest. */
+function halfOf(anchor: Tensor, anchors: ReadonlySet<Tensor>, maxBuffers: number): Tensor {
+  let best: Tensor | undefined;
+  let most = 1;
+  const cone = topological([anchor]).filter((t) => !anchors.has(t) && t.inputs.length > 0);
+  for (const t of cone) {
+    const count = below(t, anchors).size;
+    if (count > most && count < maxBuffers) [best, most] = [t, count];
+  }
+  if (!best)
+    throw new RangeError(
+      `schedule: ${anchor.op.name} reads more than the ${maxBuffers - 1} tensors that a kernel may on this adapter; combine them in steps`,
+    );
+  return memoryOf(best);
+}
+
+/** The shader of a region of a schedule. */
+export function regionCode(
+  unit: Unit,
+  plan: Schedule,
+  target: Target,
+  inPlace?: ReadonlyMap<Tensor, Tensor>,
+): RegionCode {
+  const own = new Set(unit.anchors);
+  return emitRegion({
+    rows: unit.rows,
+    anchors: unit.anchors,
+    stored: unit.anchors.filter((t) => plan.stored.has(t)),
+    inMemory: (t) => !own.has(t) && (plan.home.has(t) || isVariable(t)),
+    lanes: lanesFor(unit.rows, unit.anchors, target),
+    ...(inPlace ? { inPlace } : {}),
+  });
+}
+

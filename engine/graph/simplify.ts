@@ -1,0 +1,44 @@
+/** @file Rewrites a graph so that nothing is computed twice or for nothing. */
+import { Tensor, topological, type Op, type Params } from "./tensor.ts";
+
+const numbers = new WeakMap<Op, number>();
+
+/** Equal keys mean equal values: same operation, same settings, same (already shared) inputs. */
+function keyOf(op: Op, inputs: readonly Tensor[], params: Params): string {
+  let number = numbers.get(op);
+  if (number === undefined) numbers.set(op, (number = nextNumber++));
+  return `${number}(${inputs.map((x) => x.id).join(",")})${JSON.stringify(params)}`;
+}
+let nextNumber = 0;
+
+/**
+ * The same outputs from a graph with common subexpressions shared and every operation's own
+ * rewrite applied (x·1, x+0, reshape of reshape, folds of constants …). What no output needs is
+ * not in the result.
+ */
+export function simplify(outputs: readonly Tensor[]): Tensor[] {
+  const shared = new Map<string, Tensor>();
+  const done = new Map<Tensor, Tensor>();
+
+  const visit = (x: Tensor): Tensor => {
+    const inputs = x.inputs.map((input) => done.get(input)!);
+    const key = keyOf(x.op, inputs, x.params);
+    const known = shared.get(key);
+    if (known) return known;
+    const same = inputs.every((input, i) => input === x.inputs[i]);
+    let y = same ? x : new Tensor(x.op, inputs, x.params);
+    const rules = y.op as { simplify?: (i: readonly Tensor[], p: Params, y: Tensor) => Tensor | undefined };
+    const simpler = rules.simplify?.(inputs, y.params, y);
+    if (simpler && simpler !== y) {
+      // A rewrite may build several tensors on top of shared ones: walk them too.
+      for (const part of topological([simpler])) if (!done.has(part)) done.set(part, visit(part));
+      y = done.get(simpler)!;
+    }
+    shared.set(key, y);
+    done.set(y, y);
+    return y;
+  };
+
+  for (const x of topological(outputs)) if (!done.has(x)) done.set(x, visit(x));
+  return outputs.map((x) => done.get(x)!);
+}

@@ -1,0 +1,23 @@
+/** @file The engine's public surface: what models, distillation and other programs may use. */
+export { Tensor, topological, type DType } from "./graph/tensor.ts";
+export { ShapeError, showShape, sizeOf, type Shape } from "./graph/shape.ts";
+export { printGraph } from "./graph/print.ts";
+export { simplify } from "./graph/simplify.ts";
+export * from "./ops/elementwise.ts";
+export * from "./ops/layout.ts";
+export * from "./ops/reduce.ts";
+export * from "./ops/matmul.ts";
+export * from "./ops/conv.ts";
+export * from "./ops/gather.ts";
+export * from "./ops/derived.ts";
+export { constantValue, full, iota, variable } from "./ops/source.ts";
+export { grad, GradError, vjp, type GradOptions } from "./autodiff/grad.ts";
+export { interpret, type Values } from "./cpu/interpret.ts";
+export {
+  Program,
+  type CompileOptions,
+  type HostData,
+  type Procedure,
+} from "./gpu/program.ts";
+export { AdapterError, Gpu, type AdapterFacts, type GpuOptions } from "./gpu/device.ts";
+export { Random } from "./random.ts";

@@ -1,0 +1,78 @@
+/** @file Leaves of a graph: variables, constants, counters. */
+import { showShape, type Shape } from "../graph/shape.ts";
+import { apply, type DType, type SourceOp, type Tensor } from "../graph/tensor.ts";
+
+const noInputs = (): never => {
+  throw new Error("internal: a leaf has no inputs to differentiate");
+};
+
+type VariableParams = { readonly name: string; readonly shape: Shape; readonly dtype: DType };
+
+export const variableOp: SourceOp<VariableParams> = {
+  form: "source",
+  name: "variable",
+  shape: (_, { shape }) => shape,
+  dtype: (_, { dtype }) => dtype,
+  vjp: noInputs,
+};
+
+type FullParams = { readonly shape: Shape; readonly value: number; readonly dtype: DType };
+
+export const fullOp: SourceOp<FullParams> = {
+  form: "source",
+  name: "full",
+  shape: (_, { shape }) => shape,
+  dtype: (_, { dtype }) => dtype,
+  vjp: noInputs,
+  cpu: (_, { value }) => value,
+  wgsl: (_, { value, dtype }) => literal(value, dtype),
+};
+
+type IotaParams = { readonly count: number };
+
+const iotaOp: SourceOp<IotaParams> = {
+  form: "source",
+  name: "iota",
+  shape: (_, { count }) => [count],
+  dtype: () => "u32",
+  vjp: noInputs,
+  cpu: (index) => index,
+  wgsl: (index) => `u32(${index})`,
+};
+
+/** A number as WGSL writes it; f32 keeps every bit. */
+function literal(value: number, dtype: DType): string {
+  if (dtype === "u32") return `${value}u`;
+  const rounded = Math.fround(value);
+  if (!Number.isFinite(rounded))
+    throw new RangeError(`full: a constant must be a finite f32, got ${value}`);
+  return `f32(${Number.isInteger(rounded) && Math.abs(rounded) < 1e9 ? `${rounded}.0` : rounded.toString()})`;
+}
+
+/**
+ * A named tensor that a program keeps: written from outside, or by the program itself when one
+ * of its procedures assigns to that name.
+ * @throws RangeError when the name is not an identifier.
+ */
+export function variable(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+  if (!/^[A-Za-z][\w.]*$/.test(name))
+    throw new RangeError(
+      `variable: a name must be letters, digits, _ and ., got "${name}" ${showShape(shape)}`,
+    );
+  return apply(variableOp, [], { name, shape: [...shape], dtype });
+}
+
+/** Every element is `value`. */
+export function full(shape: Shape, value: number, dtype: DType = "f32"): Tensor {
+  return apply(fullOp, [], { shape: [...shape], value, dtype });
+}
+
+/** `[0, 1, …, count - 1]` as u32 `[count]`. */
+export function iota(count: number): Tensor {
+  return apply(iotaOp, [], { count });
+}
+
+/** The number that every element is, if the tensor is a constant. */
+export function constantValue(x: Tensor): number | undefined {
+  return x.op.name === "full" ? (x.params["value"] as number) : undefined;
+}

@@ -1,0 +1,17 @@
+// One row replaced in place: x[row[0], k] = value[k].
+//
+//   row [1]   value [ROW]   x [any, ROW], read and written under one binding
+// One invocation an element of the row.
+
+const ROW: u32 = 8;
+
+@group(0) @binding(0) var<storage, read> row: array<u32>;
+@group(0) @binding(1) var<storage, read> value: array<f32>;
+@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x < ROW) {
+    x[row[0] * ROW + id.x] = value[id.x];
+  }
+}
