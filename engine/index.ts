@@ -19,5 +19,5 @@ export {
   type HostData,
   type Procedure,
 } from "./gpu/program.ts";
-export { AdapterError, Gpu, type AdapterFacts, type GpuOptions } from "./gpu/device.ts";
+export { AdapterError, DeviceLostError, Gpu, type AdapterFacts, type GpuOptions } from "./gpu/device.ts";
 export { Random } from "./random.ts";

@@ -16,6 +16,9 @@ const I: u32 = 8;
 const J: u32 = 8;
 const S: u32 = 1;
 const P: u32 = 1;
+// Where the first and the second input start in their bindings.
+const AT0: u32 = 0;
+const AT1: u32 = 0;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
@@ -44,12 +47,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let at = select(base, base + (h - P) * W + (w - P), valid);
       for (var c = 0u; c < C; c++) {
         let cx = at + c * (H * W);
-        let value = select(vec4f(), vec4f(x[cx.x], x[cx.y], x[cx.z], x[cx.w]), valid);
+        let value = select(vec4f(), vec4f(x[AT0 + cx.x], x[AT0 + cx.y], x[AT0 + cx.z], x[AT0 + cx.w]), valid);
         let ck = ko + c * (R * Q) + r * Q + q;
-        s0 += k[ck.x] * value;
-        s1 += k[ck.y] * value;
-        s2 += k[ck.z] * value;
-        s3 += k[ck.w] * value;
+        s0 += k[AT1 + ck.x] * value;
+        s1 += k[AT1 + ck.y] * value;
+        s2 += k[AT1 + ck.z] * value;
+        s3 += k[AT1 + ck.w] * value;
       }
     }
   }

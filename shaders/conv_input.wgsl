@@ -16,6 +16,9 @@ const I: u32 = 8;
 const J: u32 = 8;
 const S: u32 = 1;
 const P: u32 = 1;
+// Where the first and the second input start in their bindings.
+const AT0: u32 = 0;
+const AT1: u32 = 0;
 
 @group(0) @binding(0) var<storage, read> g: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
@@ -47,12 +50,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let at = select(base, base + i * J + j, valid);
       for (var o = 0u; o < O; o++) {
         let og = at + o * (I * J);
-        let value = select(vec4f(), vec4f(g[og.x], g[og.y], g[og.z], g[og.w]), valid);
+        let value = select(vec4f(), vec4f(g[AT0 + og.x], g[AT0 + og.y], g[AT0 + og.z], g[AT0 + og.w]), valid);
         let ok = kc + o * (C * R * Q) + r * Q + q;
-        s0 += k[ok.x] * value;
-        s1 += k[ok.y] * value;
-        s2 += k[ok.z] * value;
-        s3 += k[ok.w] * value;
+        s0 += k[AT1 + ok.x] * value;
+        s1 += k[AT1 + ok.y] * value;
+        s2 += k[AT1 + ok.z] * value;
+        s3 += k[AT1 + ok.w] * value;
       }
     }
   }

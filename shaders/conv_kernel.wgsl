@@ -16,6 +16,9 @@ const I: u32 = 8;
 const J: u32 = 8;
 const S: u32 = 1;
 const P: u32 = 1;
+// Where the first and the second input start in their bindings.
+const AT0: u32 = 0;
+const AT1: u32 = 0;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> g: array<f32>;
@@ -42,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           let w = S * j + q;
           if (w >= P && w < W + P) {
             let at = xn + (h - P) * W + (w - P);
-            sum += g[gn + i * J + j] * vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+            sum += g[AT1 + gn + i * J + j] * vec4f(x[AT0 + at.x], x[AT0 + at.y], x[AT0 + at.z], x[AT0 + at.w]);
           }
         }
       }

@@ -11,6 +11,9 @@ const AM: u32 = 32;
 const AK: u32 = 1;
 const BK: u32 = 32;
 const BN: u32 = 1;
+// Where the first and the second input start in their bindings.
+const AT0: u32 = 0;
+const AT1: u32 = 0;
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
@@ -29,11 +32,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var l = 0u; l < K; l++) {
     let la = l * AK;
     let lb = l * BK;
-    let right = vec4f(b[jb.x + lb], b[jb.y + lb], b[jb.z + lb], b[jb.w + lb]);
-    s0 += a[ia.x + la] * right;
-    s1 += a[ia.y + la] * right;
-    s2 += a[ia.z + la] * right;
-    s3 += a[ia.w + la] * right;
+    let right = vec4f(b[AT1 + jb.x + lb], b[AT1 + jb.y + lb], b[AT1 + jb.z + lb], b[AT1 + jb.w + lb]);
+    s0 += a[AT0 + ia.x + la] * right;
+    s1 += a[AT0 + ia.y + la] * right;
+    s2 += a[AT0 + ia.z + la] * right;
+    s3 += a[AT0 + ia.w + la] * right;
   }
   let sums = array<vec4f, 4>(s0, s1, s2, s3);
   for (var r = 0u; r < 4u; r++) {

@@ -8,6 +8,9 @@ const ROWS: u32 = 4;
 const ROW: u32 = 8;
 const COUNT: u32 = 4;
 const WIDTH: u32 = 64;
+// Where the first and the second input start in their bindings.
+const AT0: u32 = 0;
+const AT1: u32 = 0;
 
 @group(0) @binding(0) var<storage, read> g: array<f32>;
 @group(0) @binding(1) var<storage, read> index: array<u32>;
@@ -21,8 +24,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   var sum = 0.0;
   for (var i = 0u; i < COUNT; i++) {
-    if (index[i] == group.y) {
-      sum += g[i * ROW + k];
+    if (index[AT1 + i] == group.y) {
+      sum += g[AT0 + i * ROW + k];
     }
   }
   y[group.y * ROW + k] = sum;

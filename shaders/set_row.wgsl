@@ -4,6 +4,9 @@
 // One invocation an element of the row.
 
 const ROW: u32 = 8;
+// Where the first and the second input start in their bindings.
+const AT0: u32 = 0;
+const AT1: u32 = 0;
 
 @group(0) @binding(0) var<storage, read> row: array<u32>;
 @group(0) @binding(1) var<storage, read> value: array<f32>;
@@ -12,6 +15,6 @@ const ROW: u32 = 8;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x < ROW) {
-    x[row[0] * ROW + id.x] = value[id.x];
+    x[row[AT0] * ROW + id.x] = value[AT1 + id.x];
   }
 }

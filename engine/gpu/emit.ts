@@ -95,7 +95,7 @@ function union(...sets: ReadonlySet<string>[]): ReadonlySet<string> {
 }
 
 /** Folds of at most this many elements are written out instead of looped over. */
-const UNROLL = 16;
+const UNROLL = 9;
 
 class Emitter {
   readonly plan: RegionPlan;
@@ -222,7 +222,9 @@ class Emitter {
     const op: Op = t.op;
     switch (op.form) {
       case "source":
-        return !op.wgsl ? this.load(t, index, scope, key) : this.pullSource(t, op.wgsl as Counter, index, scope, key);
+        return !op.wgsl
+          ? this.load(t, index, scope, key)
+          : this.pullSource(t, op.wgsl as Counter, index, scope, key);
       case "elementwise": {
         const inputs = t.inputs.map((x) => this.pull(x, index, scope));
         const deps = union(...inputs.map((v) => v.deps));
@@ -239,7 +241,13 @@ class Emitter {
   }
 
   /** Declared like any value, so that the shader compiler folds no constants and finds no errors in them. */
-  private pullSource(t: Tensor, write: Counter, index: readonly Ix[], scope: Scope, key: string): Value {
+  private pullSource(
+    t: Tensor,
+    write: Counter,
+    index: readonly Ix[],
+    scope: Scope,
+    key: string,
+  ): Value {
     const at = t.op.name === "full" ? Ix.constant(0) : flatten(index, t.shape);
     const known = t.op.name === "full" ? `t${t.id}` : key;
     return this.define(scope, known, this.deps(at), () => write(this.index(at, scope), t.params));
@@ -248,10 +256,21 @@ class Emitter {
   private load(t: Tensor, index: readonly Ix[], scope: Scope, key: string): Value {
     const at = flatten(index, t.shape);
     if (this.plan.inPlace?.has(t) && at.key !== this.own?.key) throw new NotFusible(t);
-    return this.define(scope, key, this.deps(at), () => `${this.buffer(t)}[${this.index(at, scope)}]`);
+    return this.define(
+      scope,
+      key,
+      this.deps(at),
+      () => `${this.buffer(t)}[${this.index(at, scope)}]`,
+    );
   }
 
-  private pullLayout(t: Tensor, op: Op & { form: "layout" }, index: readonly Ix[], scope: Scope, key: string): Value {
+  private pullLayout(
+    t: Tensor,
+    op: Op & { form: "layout" },
+    index: readonly Ix[],
+    scope: Scope,
+    key: string,
+  ): Value {
     const read = op.read as LayoutOp["read"];
     const picks = [];
     for (const pick of read.call(op, index, t.inputs, t)) {
@@ -294,21 +313,30 @@ class Emitter {
   }
 
   /** A fold within one invocation. */
-  private pullFold(t: Tensor, op: ReduceOp, index: readonly Ix[], scope: Scope, key: string): Value {
+  private pullFold(
+    t: Tensor,
+    op: ReduceOp,
+    index: readonly Ix[],
+    scope: Scope,
+    key: string,
+  ): Value {
     const x = t.inputs[0]!;
     const axes = t.params["axes"] as readonly number[];
     const sizes = axes.map((axis) => x.shape[axis]!);
     const count = sizeOf(sizes);
     const at = (folded: readonly Ix[]): Ix[] => {
       const rest = [...index];
-      return x.shape.map((_, axis) => (axes.includes(axis) ? folded[axes.indexOf(axis)]! : rest.shift()!));
+      return x.shape.map((_, axis) =>
+        axes.includes(axis) ? folded[axes.indexOf(axis)]! : rest.shift()!,
+      );
     };
     const deps = union(...index.map((ix) => this.deps(ix)));
     const target = scope.place(deps);
     const value = { text: this.fresh(), deps };
     if (count <= UNROLL) {
-      const parts = Array.from({ length: count }, (_, k) =>
-        this.pull(x, at(unflatten(Ix.constant(k), sizes)), target).text,
+      const parts = Array.from(
+        { length: count },
+        (_, k) => this.pull(x, at(unflatten(Ix.constant(k), sizes)), target).text,
       );
       this.flops += target.times * count;
       target.lines.push(`let ${value.text} = ${parts.reduce((a, b) => op.wgsl(a, b))};`);

@@ -25,9 +25,15 @@ async function compile(gpu: Gpu, code: string, label: string): Promise<GPUComput
   const error = messages.find((message) => message.type === "error");
   if (error) {
     const line = code.split("\n")[error.lineNum - 1] ?? "";
-    throw new Error(`internal: shader ${label}, line ${error.lineNum}: ${error.message}: ${line.trim()}`);
+    throw new Error(
+      `internal: shader ${label}, line ${error.lineNum}: ${error.message}: ${line.trim()}`,
+    );
   }
   return gpu.settled(
-    device.createComputePipelineAsync({ label, layout: "auto", compute: { module, entryPoint: "main" } }),
+    device.createComputePipelineAsync({
+      label,
+      layout: "auto",
+      compute: { module, entryPoint: "main" },
+    }),
   );
 }

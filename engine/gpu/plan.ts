@@ -3,9 +3,23 @@
  * A place is a variable's own memory or a slot; slots are shared by tensors that never live at the
  * same time, across all procedures of a program.
  */
-import { topological, type Kernel, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
+import {
+  topological,
+  type Kernel,
+  type KernelOp,
+  type Target,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { NotFusible } from "./emit.ts";
-import { isVariable, memoryOf, regionCode, schedule, type Schedule, type Unit } from "./schedule.ts";
+import {
+  isVariable,
+  memoryOf,
+  regionCode,
+  schedule,
+  viewOf,
+  type Schedule,
+  type Unit,
+} from "./schedule.ts";
 import { specialise } from "./shader.ts";
 
 /** Memory of a program: a variable's by name, or a slot by number. */
@@ -69,13 +83,15 @@ function kernelLaunch(unit: Unit, target: Target): Launch {
   const t = unit.anchors[0]!;
   const op = t.op as KernelOp;
   const kernel: Kernel = op.kernel(t.inputs, t, target);
-  const inputs = t.inputs.map(memoryOf);
-  const updates = op.updates === undefined ? undefined : inputs[op.updates];
+  const views = t.inputs.map(viewOf);
+  const updates = op.updates === undefined ? undefined : views[op.updates]!.root;
+  const read = views.filter((_, i) => i !== op.updates);
+  const starts = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
   return {
     unit,
     label: op.name,
-    code: specialise(kernel.shader, kernel.constants),
-    reads: inputs.filter((_, i) => i !== op.updates),
+    code: specialise(kernel.shader, { ...kernel.constants, ...starts }),
+    reads: read.map(({ root }) => root),
     writes: [t],
     updates,
     grid: kernel.grid,

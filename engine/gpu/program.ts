@@ -208,7 +208,8 @@ export class Program implements Disposable {
     const show = (place: Place): string => (typeof place === "string" ? place : `#${place}`);
     return steps
       .map((step) => {
-        if (step.kind === "copy") return `copy ${show(step.from)} -> ${show(step.to)} ${step.bytes} B`;
+        if (step.kind === "copy")
+          return `copy ${show(step.from)} -> ${show(step.to)} ${step.bytes} B`;
         const reads = step.bindings.slice(0, step.reads).map(show).join(" ");
         const writes = step.bindings.slice(step.reads).map(show).join(" ");
         return `${step.label} ${reads} -> ${writes} grid ${step.grid.join("x")} ${step.flops} FLOP ${step.bytes} B`;
@@ -218,7 +219,9 @@ export class Program implements Disposable {
 
   /** Shader text of a procedure's launches, for tests and the curious. */
   shaders(procedure: string): string[] {
-    return (this.plans.get(procedure) ?? []).flatMap((s) => (s.kind === "dispatch" ? [s.code] : []));
+    return (this.plans.get(procedure) ?? []).flatMap((s) =>
+      s.kind === "dispatch" ? [s.code] : [],
+    );
   }
 
   /** Fills every slot with a value that any use before a write would spread. For tests. @internal */
@@ -236,7 +239,9 @@ export class Program implements Disposable {
   private cell(name: string): Cell {
     const cell = this.cells.get(name);
     if (!cell)
-      throw new RangeError(`program: no variable ${name}, got ${[...this.cells.keys()].join(", ")}`);
+      throw new RangeError(
+        `program: no variable ${name}, got ${[...this.cells.keys()].join(", ")}`,
+      );
     return cell;
   }
 

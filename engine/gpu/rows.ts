@@ -3,7 +3,7 @@ import { sizeOf } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /** Folds of at most this many elements belong to whoever needs them, not to a row. */
-const SHORTEST = 16;
+const LONGEST_INLINE = 9;
 
 /** Elements folded into one. */
 export function foldLength(t: Tensor): number {
@@ -12,7 +12,7 @@ export function foldLength(t: Tensor): number {
 
 /** Whether `t` folds its input's last axes, more than a few elements: one result a run of memory. */
 export function isRowFold(t: Tensor): boolean {
-  if (t.op.form !== "reduce" || foldLength(t) <= SHORTEST) return false;
+  if (t.op.form !== "reduce" || foldLength(t) <= LONGEST_INLINE) return false;
   const shape = t.inputs[0]!.shape;
   const axes = t.params["axes"] as readonly number[];
   const firstFolded = Math.min(...axes.filter((axis) => shape[axis] !== 1));

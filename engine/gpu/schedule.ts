@@ -2,6 +2,7 @@
  * @file Divides a graph into units, each one dispatch: hand-written kernels as they are, and everything
  * between them in regions (see emit.ts), as few as can be.
  */
+import { stridesOf } from "../graph/shape.ts";
 import { topological, type Target, type Tensor } from "../graph/tensor.ts";
 import { emitRegion, NotFusible, type Lanes, type RegionCode } from "./emit.ts";
 import { foldLength, isRowFold } from "./rows.ts";
@@ -32,6 +33,40 @@ export function memoryOf(t: Tensor): Tensor {
   return root;
 }
 
+/** A run of elements within a tensor in memory. */
+export interface View {
+  readonly root: Tensor;
+  /** Elements of the root before the run. */
+  readonly offset: number;
+}
+
+/** Flat start of a slice whose elements lie next to each other, else undefined. */
+function contiguousStart(t: Tensor): number | undefined {
+  if (t.op.name !== "slice") return undefined;
+  const whole = t.inputs[0]!.shape;
+  const step = t.params["step"] as readonly number[];
+  const start = t.params["start"] as readonly number[];
+  const partial = t.shape.findIndex((n) => n !== 1);
+  const gaps = t.shape.some((n, i) => (i > partial && n !== whole[i]) || (n > 1 && step[i] !== 1));
+  if (gaps) return undefined;
+  return start.reduce((sum, from, i) => sum + from * stridesOf(whole)[i]!, 0);
+}
+
+/**
+ * Where a kernel finds its input `t`: reshapes and contiguous slices of tensors that lie in memory
+ * anyway cost nothing.
+ */
+export function viewOf(t: Tensor): View {
+  let root = memoryOf(t);
+  let offset = 0;
+  for (let start = contiguousStart(root); start !== undefined; start = contiguousStart(root)) {
+    offset += start;
+    root = memoryOf(root.inputs[0]!);
+  }
+  const inMemory = isVariable(root) || root.op.form === "kernel" || root.op.name === "stored";
+  return inMemory ? { root, offset } : { root: memoryOf(t), offset: 0 };
+}
+
 export const isVariable = (t: Tensor): boolean => t.op.name === "variable";
 
 /** Values worth computing twice rather than storing: at most this many loads and operations. */
@@ -46,8 +81,8 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
   };
   outputs.forEach(keep);
   for (const t of order) {
-    if (t.op.form === "kernel") for (const x of [t, ...t.inputs]) keep(x);
-    else if (isRowFold(t) || (!fuse && t.op.form !== "source")) keep(t);
+    if (t.op.form === "kernel") for (const x of [t, ...t.inputs]) keep(viewOf(x).root);
+    else if (isRowFold(t) || t.op.name === "stored" || (!fuse && t.op.form !== "source")) keep(t);
   }
   // From users to inputs: how often would each element be computed if it were not stored?
   const cost = costs(order, anchors);
@@ -57,7 +92,8 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
     if (!anchors.has(t) && times > t.size && cost.get(t)! > CHEAP) keep(t);
     const own = anchors.has(t) ? t.size : times;
     for (const x of t.inputs) {
-      const here = t.op.form === "reduce" ? own * foldLength(t) : isPart(t) ? Math.min(own, x.size) : own;
+      const here =
+        t.op.form === "reduce" ? own * foldLength(t) : isPart(t) ? Math.min(own, x.size) : own;
       evaluations.set(x, Math.max(evaluations.get(x) ?? 0, here));
     }
   }
@@ -128,7 +164,7 @@ class Scheduler {
   private place(t: Tensor): void {
     const reads = below(t, this.anchors);
     if (t.op.form === "kernel") {
-      for (const x of t.inputs) reads.add(memoryOf(x));
+      for (const x of t.inputs) reads.add(viewOf(x).root);
       return this.join({ rows: 1, anchors: [], isKernel: true }, t, reads);
     }
     if (this.fuse)
@@ -286,4 +322,3 @@ export function regionCode(
     ...(inPlace ? { inPlace } : {}),
   });
 }
-

@@ -128,7 +128,11 @@ export class Ix {
     if (rest.min >= 0 && rest.max < by) return rest;
     if (rest.min < 0) return wrapped("remainder", this, by);
     const inner = innerSplit(rest, by);
-    if (inner) return inner.whole.modulo(by / inner.step).times(inner.step).plus(inner.rest);
+    if (inner)
+      return inner.whole
+        .modulo(by / inner.step)
+        .times(inner.step)
+        .plus(inner.rest);
     return wrapped("remainder", rest, by);
   }
 
@@ -147,7 +151,10 @@ function rejoined(terms: readonly Term[]): Term[] {
     if (kind.is !== "remainder" || kind.of.offset !== 0) continue;
     const partner = terms.find(
       ({ atom: { kind: k }, times: n }) =>
-        k.is === "quotient" && k.by === kind.by && k.of.key === kind.of.key && n === times * kind.by,
+        k.is === "quotient" &&
+        k.by === kind.by &&
+        k.of.key === kind.of.key &&
+        n === times * kind.by,
     );
     if (!partner) continue;
     const rest = terms.filter((term) => term.atom !== atom && term !== partner);
@@ -180,7 +187,8 @@ function evaluateAtom({ kind }: Atom, values: ReadonlyMap<string, number>): numb
   switch (kind.is) {
     case "variable": {
       const value = values.get(kind.name);
-      if (value === undefined) throw new Error(`internal: index variable ${kind.name} has no value`);
+      if (value === undefined)
+        throw new Error(`internal: index variable ${kind.name} has no value`);
       return value;
     }
     case "quotient":

@@ -27,7 +27,9 @@ export function simplify(outputs: readonly Tensor[]): Tensor[] {
     if (known) return known;
     const same = inputs.every((input, i) => input === x.inputs[i]);
     let y = same ? x : new Tensor(x.op, inputs, x.params);
-    const rules = y.op as { simplify?: (i: readonly Tensor[], p: Params, y: Tensor) => Tensor | undefined };
+    const rules = y.op as {
+      simplify?: (i: readonly Tensor[], p: Params, y: Tensor) => Tensor | undefined;
+    };
     const simpler = rules.simplify?.(inputs, y.params, y);
     if (simpler && simpler !== y) {
       // A rewrite may build several tensors on top of shared ones: walk them too.

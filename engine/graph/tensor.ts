@@ -95,11 +95,7 @@ export interface KernelOp<P extends Params = Params> extends OpBase<P> {
 }
 
 export type Op<P extends Params = Params> =
-  | SourceOp<P>
-  | ElementwiseOp<P>
-  | LayoutOp<P>
-  | ReduceOp
-  | KernelOp<P>;
+  SourceOp<P> | ElementwiseOp<P> | LayoutOp<P> | ReduceOp | KernelOp<P>;
 
 let created = 0;
 

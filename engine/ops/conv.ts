@@ -75,11 +75,7 @@ function each(
               const w = stride * j + q - padding;
               if (w < 0 || w >= e.W) continue;
               for (let c = 0; c < e.C; c++)
-                visit(
-                  ((n * e.C + c) * e.H + h) * e.W + w,
-                  ((o * e.C + c) * e.R + r) * e.Q + q,
-                  g,
-                );
+                visit(((n * e.C + c) * e.H + h) * e.W + w, ((o * e.C + c) * e.R + r) * e.Q + q, g);
             }
           }
         }

@@ -1,7 +1,22 @@
 /** @file What networks are made of, by composition: activations, norms, pools, losses. */
 import { ShapeError, showShape } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { add, div, equal, exp, greater, log, maximum, mul, neg, sqrt, stopGradient, sub, toFloat, where } from "./elementwise.ts";
+import {
+  add,
+  div,
+  equal,
+  exp,
+  greater,
+  log,
+  maximum,
+  mul,
+  neg,
+  sqrt,
+  stopGradient,
+  sub,
+  toFloat,
+  where,
+} from "./elementwise.ts";
 import { broadcastTo, pad, reshape, slice } from "./layout.ts";
 import { matmul } from "./matmul.ts";
 import { max, mean, sum } from "./reduce.ts";

@@ -273,22 +273,28 @@ export function toFloat(x: Tensor): Tensor {
   return x.dtype === "f32" ? x : apply(toFloatOp, [x], {});
 }
 
-const addIndexOp: ElementwiseOp = {
-  form: "elementwise",
-  name: "addIndex",
-  shape: ([a]) => a!.shape,
-  dtype: () => "u32",
-  vjp: () => ["constant", "constant"],
-  cpu: (a, b) => a! + b!,
-  wgsl: (a, b) => `(${a} + ${b})`,
-};
+function indexOp(name: string, sign: "+" | "-", cpu: (a: number, b: number) => number) {
+  const op: ElementwiseOp = {
+    form: "elementwise",
+    name,
+    shape: ([a]) => a!.shape,
+    dtype: () => "u32",
+    vjp: () => ["constant", "constant"],
+    cpu: (a, b) => cpu(a!, b!),
+    wgsl: (a, b) => `(${a} ${sign} ${b})`,
+  };
+  return (a: Tensor, b: Tensor | number): Tensor => {
+    const other = typeof b === "number" ? full(a.shape, b, "u32") : b;
+    if (a.dtype !== "u32" || other.dtype !== "u32" || !sameShape(a.shape, other.shape))
+      throw new ShapeError(
+        `${name}: operands must be u32 of one shape, got ${a.dtype} ${showShape(a.shape)} and ${other.dtype} ${showShape(other.shape)}`,
+      );
+    return apply(op, [a, other], {});
+  };
+}
 
 /** Sum of two index tensors of one shape, or of an index tensor and a whole number ≥ 0. */
-export function addIndex(a: Tensor, b: Tensor | number): Tensor {
-  const other = typeof b === "number" ? full(a.shape, b, "u32") : b;
-  if (a.dtype !== "u32" || other.dtype !== "u32" || !sameShape(a.shape, other.shape))
-    throw new ShapeError(
-      `addIndex: operands must be u32 of one shape, got ${a.dtype} ${showShape(a.shape)} and ${other.dtype} ${showShape(other.shape)}`,
-    );
-  return apply(addIndexOp, [a, other], {});
-}
+export const addIndex = indexOp("addIndex", "+", (a, b) => a + b);
+
+/** Difference of indices, as {@link addIndex}; a must not be smaller than b. */
+export const subIndex = indexOp("subIndex", "-", (a, b) => a - b);

@@ -15,7 +15,11 @@ import { sum } from "./reduce.ts";
 import { constantValue, full } from "./source.ts";
 
 /** Copies by asking, for every output element, which input element it is (−1: zero). */
-function copy(y: Tensor, from: (index: readonly number[]) => number, x: Float64Array): Float64Array {
+function copy(
+  y: Tensor,
+  from: (index: readonly number[]) => number,
+  x: Float64Array,
+): Float64Array {
   const out = new Float64Array(y.size);
   const index = new Array<number>(y.rank).fill(0);
   for (let i = 0; i < out.length; i++) {
@@ -103,7 +107,9 @@ const broadcastOp: LayoutOp<{ shape: Shape }> = {
   shape: (_, { shape }) => shape,
   vjp(g, [x]) {
     const lead = g.rank - x!.rank;
-    const axes = g.shape.flatMap((n, axis) => (axis < lead || x!.shape[axis - lead] !== n ? [axis] : []));
+    const axes = g.shape.flatMap((n, axis) =>
+      axis < lead || x!.shape[axis - lead] !== n ? [axis] : [],
+    );
     return [reshape(sum(g, axes), x!.shape)];
   },
   simplify: ([x], { shape }, y) => (sameShape(x!.shape, shape) ? x : constantLike(x!, y)),
@@ -117,9 +123,7 @@ const broadcastOp: LayoutOp<{ shape: Shape }> = {
   },
   read: (index, [x], y) =>
     only(
-      index
-        .slice(y.rank - x!.rank)
-        .map((ix, axis) => (x!.shape[axis] === 1 ? Ix.constant(0) : ix)),
+      index.slice(y.rank - x!.rank).map((ix, axis) => (x!.shape[axis] === 1 ? Ix.constant(0) : ix)),
     ),
 };
 
@@ -299,6 +303,22 @@ const concatOp: LayoutOp<{ axis: number }> = {
     });
   },
 };
+
+const storedOp: LayoutOp = {
+  form: "layout",
+  name: "stored",
+  dtype: ([x]) => x!.dtype,
+  shape: ([x]) => x!.shape,
+  vjp: (g) => [g],
+  simplify: ([x], _, y) => constantLike(x!, y),
+  cpu: ([x]) => x!.slice(),
+  read: (index) => only(index),
+};
+
+/** x itself, kept in memory: kernels that need parts of it then read them there, without copies. */
+export function stored(x: Tensor): Tensor {
+  return apply(storedOp, [x], {});
+}
 
 /**
  * The same elements in row-major order under another shape; one size may be −1.

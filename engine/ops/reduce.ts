@@ -17,6 +17,23 @@ function spread(y: Tensor, x: Tensor, axes: readonly number[]): Tensor {
   return broadcastTo(reshape(y, reduced(x.shape, axes, true)), x.shape);
 }
 
+/**
+ * A fold over separate groups of axes as two folds, the last axes first: those run along memory,
+ * where a kernel can keep them beside other work on the same rows.
+ */
+function inTwo(x: Tensor, axes: readonly number[], again: typeof sum): Tensor | undefined {
+  const rank = x.rank;
+  let first = rank;
+  while (first > 0 && (axes.includes(first - 1) || x.shape[first - 1] === 1)) first--;
+  const last = axes.filter((axis) => axis >= first);
+  const lead = axes.filter((axis) => axis < first && x.shape[axis] !== 1);
+  if (last.length === 0 || lead.length === 0) return undefined;
+  return again(
+    again(x, last),
+    axes.filter((axis) => axis < first),
+  );
+}
+
 const sumOp: ReduceOp = {
   form: "reduce",
   name: "sum",
@@ -26,11 +43,12 @@ const sumOp: ReduceOp = {
   cpu: (a, b) => a + b,
   wgsl: (a, b) => `(${a} + ${b})`,
   vjp: (g, [x], _, { axes }) => [spread(g, x!, axes)],
-  simplify([x], _, y) {
+  simplify([x], { axes }, y) {
     const count = x!.size / y.size;
     if (count === 1) return reshape(x!, y.shape);
     const value = constantValue(x!);
-    return value === undefined ? undefined : full(y.shape, value * count);
+    if (value !== undefined) return full(y.shape, value * count);
+    return inTwo(x!, axes, sum);
   },
 };
 
@@ -46,7 +64,8 @@ const maxOp: ReduceOp = {
     const mask = equal(x!, spread(y, x!, axes));
     return [mul(spread(div(g, sum(mask, axes)), x!, axes), mask)];
   },
-  simplify: ([x], _, y) => (x!.size === y.size ? reshape(x!, y.shape) : undefined),
+  simplify: ([x], { axes }, y) =>
+    x!.size === y.size ? reshape(x!, y.shape) : inTwo(x!, axes, max),
 };
 
 function fold(op: ReduceOp, x: Tensor, axes: readonly number[] | undefined, keep: boolean): Tensor {

@@ -1,0 +1,141 @@
+/** @file Files that are there whole or not at all, and disk errors as one clear sentence. */
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+
+/** A file or folder that can't be used; the message is one sentence that names it. */
+export class FileError extends Error {
+  override readonly name = "FileError";
+}
+
+/** The content of a file. Throws `FileError`. */
+export function readBytes(path: string): Uint8Array<ArrayBuffer> {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw fileError(path, "readable", cause);
+  }
+}
+
+/**
+ * Writes `content` (text as UTF-8) so that `path` holds either what it held before or all of it, even
+ * after a power cut: a temporary file in the same folder, fsync, rename, fsync of the folder. The
+ * temporary file is removed when any of it fails. Throws `FileError`.
+ */
+export function writeAtomic(path: string, content: Uint8Array | string): void {
+  const folder = dirname(path);
+  const temporary = temporaryIn(folder);
+  try {
+    writeSynced(temporary, typeof content === "string" ? Buffer.from(content) : content);
+    renameSync(temporary, path);
+    syncFolder(folder);
+  } catch (cause) {
+    removeQuietly(temporary);
+    throw fileError(path, "writable", cause);
+  }
+}
+
+/**
+ * Creates the folder (and those above it) where missing, proves by a trial file that it can be
+ * written, and returns its absolute path. Throws `FileError`.
+ */
+export function openRunFolder(path: string): string {
+  const folder = resolve(path);
+  const trial = temporaryIn(folder);
+  try {
+    createFolder(folder);
+    // access(2) says yes to root on a full or read-only disk; only writing tells.
+    writeSynced(trial, Buffer.from("potstill"));
+    rmSync(trial);
+  } catch (cause) {
+    removeQuietly(trial);
+    throw fileError(path, "writable", cause);
+  }
+  return folder;
+}
+
+/** What a system error code means: what had to hold, and what came instead. */
+const MEANINGS: Readonly<Record<string, (access: string) => [must: string, got: string]>> = {
+  ENOSPC: () => ["the disk must have room for it", "no space left"],
+  EDQUOT: () => ["the disk must have room for it", "a quota that is used up"],
+  EACCES: (access) => [`must be ${access} by this user`, "permission denied"],
+  EPERM: (access) => [`must be ${access} by this user`, "operation not permitted"],
+  EROFS: () => ["must be on a file system that can be written", "a read-only one"],
+  ENOENT: (access) =>
+    access === "readable" ? ["must exist", "no such file"] : ["its folder must exist", "none"],
+  ENOTDIR: () => ["every part of its path but the last must be a folder", "a file"],
+  EISDIR: () => ["must be a file", "a folder"],
+  EEXIST: () => ["must be a folder", "a file"],
+  ENAMETOOLONG: () => ["its name must be short enough for the file system", "a longer one"],
+};
+
+/**
+ * `cause`, thrown by a file operation on `path`, as a `FileError` of one sentence. Anything but a
+ * system error is returned as it is.
+ */
+export function fileError(path: string, access: "readable" | "writable", cause: unknown): Error {
+  if (!(cause instanceof Error)) return new Error(String(cause));
+  if (!("syscall" in cause && "code" in cause)) return cause;
+  const code = String(cause.code);
+  const [must, got] = MEANINGS[code]?.(access) ?? [`must be ${access}`, "an error"];
+  return new FileError(`${path}: ${must}, got ${got} (${code})`, { cause });
+}
+
+/** With those above it. Node's own `recursive` calls a read-only file system a missing folder. */
+function createFolder(folder: string): void {
+  const parent = dirname(folder);
+  if (parent !== folder && !existsSync(parent)) createFolder(parent);
+  try {
+    mkdirSync(folder);
+  } catch (cause) {
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw cause;
+  }
+}
+
+function temporaryIn(folder: string): string {
+  return join(folder, `.potstill-${randomBytes(6).toString("hex")}.tmp`);
+}
+
+function writeSynced(path: string, content: Uint8Array): void {
+  const file = openSync(path, "wx");
+  try {
+    // One write may take less than all of it.
+    for (let at = 0; at < content.length;) at += writeSync(file, content, at);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function syncFolder(folder: string): void {
+  // Windows can't open a folder as a file; NTFS journals the rename itself.
+  if (process.platform === "win32") return;
+  const handle = openSync(folder, "r");
+  try {
+    fsyncSync(handle);
+  } catch (cause) {
+    // Some network file systems have no fsync for folders; the file itself is already safe.
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EINVAL")) throw cause;
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The first error is the one to report.
+  }
+}

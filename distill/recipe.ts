@@ -1,0 +1,296 @@
+/** @file Recipes: the settings of a run under their usual names, checked, from YAML and back. */
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { isMap, isScalar, LineCounter, parseDocument, stringify } from "yaml";
+import type { Document } from "yaml";
+import { z } from "zod";
+
+import { readBytes } from "./files.ts";
+import { closest } from "./spelling.ts";
+
+/** A recipe that can't be followed: one sentence for each problem, a line each. */
+export class RecipeError extends Error {
+  override readonly name = "RecipeError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** Typed arrays and shader indices are 32 bits wide. */
+const MOST = 2 ** 31 - 1;
+
+const rule = (text: string) => ({ error: `must be ${text}` });
+
+function integer(least: number, most = MOST) {
+  const must = rule(most === MOST ? `an integer from ${least}` : `an integer in ${least}..${most}`);
+  return z.int(must).min(least, must).max(most, must);
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, rule(`one of ${values.join(", ")}`));
+}
+
+const aboveZero = rule("a number above 0");
+const positive = z.number(aboveZero).positive(aboveZero);
+const fromZero = rule("a number from 0");
+const notNegative = z.number(fromZero).min(0, fromZero);
+const belowOne = rule("a number from 0 and below 1");
+const momentum = z.number(belowOne).min(0, belowOne).lt(1, belowOne);
+const someName = rule("a name");
+const name = z.string(someName).min(1, someName);
+const group = rule("a group of keys");
+
+const teachers = z.strictObject(
+  {
+    /** How many trajectories the buffer holds. */
+    experts: integer(1),
+    epochs: integer(1),
+    batch: integer(1),
+    lr: positive,
+    momentum: momentum.default(0),
+    weight_decay: notNegative.default(0),
+  },
+  group,
+);
+
+const evaluation = z.strictObject(
+  {
+    num_eval: integer(1).default(5),
+    epoch_eval_train: integer(1).default(1000),
+    batch: integer(1).default(128),
+    momentum: momentum.default(0.9),
+    weight_decay: notNegative.default(5e-4),
+    /** Of the baselines, which have no learned lr. */
+    lr: positive.optional(),
+  },
+  group,
+);
+
+const recipe = z.strictObject(
+  {
+    dataset: name,
+    /** Images a class. */
+    ipc: integer(1),
+    network: name,
+    width: integer(1).default(128),
+    seed: integer(0, 2 ** 32 - 1).default(0),
+    method: oneOf(["datm"]).default("datm"),
+    init: oneOf(["samples_predicted_correctly", "real", "noise"]).default(
+      "samples_predicted_correctly",
+    ),
+    teachers,
+    /** S, the student's updates in one iteration. */
+    syn_steps: integer(1),
+    /** How many of the teacher's epochs the student must match. */
+    expert_epochs: integer(1),
+    iterations: integer(1).default(10_000),
+    /** Synthetic images in one student update. */
+    batch_syn: integer(1),
+    /** Rates of the images, the label logits and the student's rate itself; 0 leaves them as they are. */
+    lr_img: notNegative,
+    momentum_img: momentum.default(0.5),
+    lr_y: notNegative,
+    momentum_y: momentum.default(0.9),
+    lr_lr: notNegative,
+    momentum_lr: momentum.default(0.5),
+    /** α before the first iteration. */
+    lr_teacher: positive.default(0.01),
+    /** T⁻: the least start epoch. */
+    min_start_epoch: integer(0).default(0),
+    /** T: the upper bound of the start epoch at first, exclusive, in a sequential run. */
+    current_max_start_epoch: integer(1).optional(),
+    /** T⁺: the upper bound of the start epoch, exclusive. */
+    max_start_epoch: integer(1),
+    /** The iteration at which T has become T⁺, in a sequential run. */
+    expansion_end_epoch: integer(1).optional(),
+    sequential: z.boolean(rule("true or false")).default(false),
+    /** An iteration whose matching loss is above this changes nothing. */
+    threshold: positive.default(1),
+    evaluation: evaluation.prefault({}),
+  },
+  group,
+);
+
+/** A run's settings with every default filled in. */
+export type Recipe = z.infer<typeof recipe>;
+
+type Settings<T> = { [K in keyof T]?: T[K] | undefined };
+
+/** Some of a recipe's settings; undefined means not given. */
+export type RecipeOverrides = Settings<Omit<Recipe, "teachers" | "evaluation">> & {
+  readonly teachers?: Settings<Recipe["teachers"]> | undefined;
+  readonly evaluation?: Settings<Recipe["evaluation"]> | undefined;
+};
+
+const KEYS = Object.keys(recipe.shape);
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  teachers: Object.keys(teachers.shape),
+  evaluation: Object.keys(evaluation.shape),
+};
+
+/** The recipe in a YAML `text`; `source` names it in errors. Throws `RecipeError`. */
+export function parseRecipe(text: string, source: string): Recipe {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number) => `${source}, line ${lines.linePos(offset).line}`;
+  if (document.errors.length > 0) {
+    throw new RecipeError(
+      document.errors.map(
+        ({ message, pos }) => `${at(pos[0])}: must be YAML, got an error (${message})`,
+      ),
+    );
+  }
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 10 });
+  } catch (cause) {
+    throw new RecipeError([`${source}: must be plain YAML, got ${String(cause)}`]);
+  }
+  return checkedRecipe(value, (path) => {
+    const offset = offsetOf(document, path);
+    return offset === undefined ? source : at(offset);
+  });
+}
+
+/** The recipe in a file. Throws `FileError` and `RecipeError`. */
+export function readRecipe(path: string): Recipe {
+  return parseRecipe(new TextDecoder().decode(readBytes(path)), path);
+}
+
+/** The recipes that come with the package, name → file. */
+export function shippedRecipes(): Map<string, string> {
+  const folder = new URL("./recipes/", import.meta.url);
+  const files = readdirSync(folder).filter((file) => file.endsWith(".yaml"));
+  return new Map(
+    files.sort().map((file) => [file.slice(0, -5), fileURLToPath(new URL(file, folder))]),
+  );
+}
+
+/**
+ * `base` with the `overrides` that are not undefined in place of its own settings, checked again;
+ * `source` names their origin in errors. Throws `RecipeError`.
+ */
+export function resolveRecipe(
+  base: Recipe,
+  overrides: RecipeOverrides,
+  source = "command line",
+): Recipe {
+  const merged = {
+    ...base,
+    ...given(overrides),
+    teachers: { ...base.teachers, ...given(overrides.teachers) },
+    evaluation: { ...base.evaluation, ...given(overrides.evaluation) },
+  };
+  return checkedRecipe(merged, () => source);
+}
+
+/** The recipe as YAML, keys in the order of the schema: the same recipe gives the same text. */
+export function recipeToYaml(settings: Recipe): string {
+  const ordered = (values: Readonly<Record<string, unknown>>, keys: readonly string[]) =>
+    keys.flatMap((key) => (values[key] === undefined ? [] : [[key, values[key]] as const]));
+  const entries = ordered(settings, KEYS).map(([key, value]) => {
+    const inner = GROUPS[key];
+    const values = value as Readonly<Record<string, unknown>>;
+    return [key, inner === undefined ? value : Object.fromEntries(ordered(values, inner))] as const;
+  });
+  return stringify(Object.fromEntries(entries), { lineWidth: 0 });
+}
+
+type Path = readonly PropertyKey[];
+
+function checkedRecipe(value: unknown, where: (path: Path) => string): Recipe {
+  const parsed = recipe.safeParse(value, { reportInput: true });
+  if (parsed.success) {
+    const problems = crossCheck(parsed.data).map(
+      ([path, must, got]) => `${where(path)}: ${path.join(".")} ${must}, got ${got}`,
+    );
+    if (problems.length > 0) throw new RecipeError(problems);
+    return parsed.data;
+  }
+  const unknown: string[] = [];
+  const wrong: string[] = [];
+  for (const issue of parsed.error.issues) {
+    if (issue.code === "unrecognized_keys") {
+      for (const key of issue.keys) {
+        const path = [...issue.path, key];
+        const must = "every key must be one of a recipe's";
+        unknown.push(`${where(path)}: ${must}, got ${shown(path.join("."))}${suggestion(path)}`);
+      }
+    } else {
+      const what = issue.path.length === 0 ? "a recipe" : issue.path.join(".");
+      wrong.push(`${where(issue.path)}: ${what} ${issue.message}, got ${shown(issue.input)}`);
+    }
+  }
+  // A mistyped key is also a missing one; its true name comes first.
+  throw new RecipeError([...unknown, ...wrong]);
+}
+
+/** What must hold between settings: [key, what must hold, what came]. */
+function crossCheck(settings: Recipe): [path: Path, must: string, got: string | number][] {
+  const { sequential, min_start_epoch: least, max_start_epoch: most } = settings;
+  const { current_max_start_epoch: current, expansion_end_epoch: end } = settings;
+  const problems: [Path, string, string | number][] = [];
+  if (least >= most) {
+    problems.push([["min_start_epoch"], `must be below max_start_epoch (${most})`, least]);
+  }
+  // The upper bound is exclusive, so the last start is most - 1.
+  const needed = most - 1 + settings.expert_epochs;
+  if (needed > settings.teachers.epochs) {
+    const must = `must reach the last target, max_start_epoch - 1 + expert_epochs = ${needed}`;
+    problems.push([["teachers", "epochs"], must, settings.teachers.epochs]);
+  }
+  if (sequential && current === undefined) {
+    problems.push([["current_max_start_epoch"], "must be given when sequential", "nothing"]);
+  }
+  if (sequential && end === undefined) {
+    problems.push([["expansion_end_epoch"], "must be given when sequential", "nothing"]);
+  }
+  if (sequential && current !== undefined && (current <= least || current > most)) {
+    const must = `must be above min_start_epoch (${least}) and at most max_start_epoch (${most})`;
+    problems.push([["current_max_start_epoch"], must, current]);
+  }
+  return problems;
+}
+
+/** " (did you mean …?)" for an unknown key, or nothing when no key comes near. */
+function suggestion(path: Path): string {
+  const group = path.slice(0, -1).join(".");
+  const inGroups = Object.entries(GROUPS).flatMap(([parent, keys]) =>
+    keys.map((key) => `${parent}.${key}`),
+  );
+  const isHere = (key: string) => key.slice(0, Math.max(0, key.lastIndexOf("."))) === group;
+  // The same word in another group is likelier meant than a letter wrong in this one.
+  const handicap = (key: string) => (isHere(key) ? 0 : 0.5);
+  const meant = closest(String(path.at(-1)), [...KEYS, ...inGroups], handicap);
+  return meant === undefined ? "" : ` (did you mean ${shown(meant)}?)`;
+}
+
+/** Where in the text the value at `path` (or its key, when it has none) begins. */
+function offsetOf(document: Document.Parsed, path: Path): number | undefined {
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  for (const part of path) {
+    if (!isMap(node)) return offset;
+    const pair = node.items.find(({ key }) => isScalar(key) && key.value === part);
+    if (pair === undefined) return offset;
+    if (isScalar(pair.key)) offset = pair.key.range?.[0];
+    node = pair.value;
+  }
+  return offset;
+}
+
+function given(values: object = {}): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "a group";
+  if (typeof value === "number") return String(value);
+  return JSON.stringify(typeof value === "string" ? value.slice(0, 40) : value);
+}

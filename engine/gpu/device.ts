@@ -1,0 +1,231 @@
+/** @file The GPU: one open device, the settings of Dawn it was opened with, and how waiting for it reports its errors. */
+
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { AdapterError, chooseAdapter, withEnvironment } from "./adapter.ts";
+import type { AdapterKind, Choice } from "./adapter.ts";
+import { slowPolling } from "./polling.ts";
+
+export { AdapterError };
+
+type Profile = "safe" | "fast";
+
+export interface GpuOptions {
+  /** `hardware`, `lavapipe`, `swiftshader`, `null` or part of a name; default `POTSTILL_ADAPTER`, else the best. */
+  adapter?: string | undefined;
+  /** `safe` (default): everything is checked. `fast`: nothing is; only for work that ran under `safe`. */
+  profile?: Profile | undefined;
+  /** lavapipe's threads. `one` suits programs of tiny kernels, where waking a core costs more than the work. */
+  threads?: "one" | "all" | undefined;
+}
+
+export interface AdapterFacts {
+  name: string;
+  vendor: string;
+  architecture: string;
+  driver: string;
+  backend: string;
+  /** Whether a CPU does the work; on the null backend nothing does. */
+  software: boolean;
+  kind: AdapterKind;
+  /** What the device was opened with, sorted. */
+  features: string[];
+  limits: Record<string, number>;
+  subgroupSize: { min: number; max: number } | null;
+  profile: Profile;
+  timestamps: boolean;
+  webgpuVersion: string;
+}
+
+/** The device was lost, or closed, before what was waited for came. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+}
+
+const TOGGLES: Record<Profile, string[]> = {
+  safe: ["enable-dawn-features=allow_unsafe_apis"],
+  fast: [
+    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,skip_validation," +
+      "disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod",
+    "disable-dawn-features=timestamp_quantization,lazy_clear_resource_on_first_use,enable_spirv_validation",
+  ],
+};
+
+/** Immediates need none of them: they are a language feature of WGSL and the limit `maxImmediateSize`. */
+const USEFUL_FEATURES = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "chromium-experimental-subgroup-matrix",
+  "chromium-experimental-timestamp-query-inside-passes",
+] as GPUFeatureName[];
+
+/** What `create()` returned, for every living device: collected before its device, it takes the process down. */
+const roots = new Set<GPU>();
+
+/** The previous opening: the environment belongs to one at a time. */
+let opening: Promise<unknown> = Promise.resolve();
+
+/** An open device. Hold it by `using`: Dawn's threads and memory are given back when it is disposed. */
+export class Gpu implements Disposable {
+  readonly device: GPUDevice;
+  readonly facts: AdapterFacts;
+  /** Resolves when the device is lost, or has been disposed (reason `destroyed`). */
+  readonly lost: Promise<GPUDeviceLostInfo>;
+  readonly #slowsPolling: boolean;
+  readonly #waiting = new Set<(reason: DeviceLostError) => void>();
+  readonly #captured: string[] = [];
+  #loss: DeviceLostError | undefined;
+
+  /**
+   * Opens the adapter that `options.adapter` or `POTSTILL_ADAPTER` names, or the best there is, with its own
+   * limits, and makes WebGPU's constants global. Processes may open several, of different drivers too.
+   * Throws {@link AdapterError}.
+   */
+  static open(options: GpuOptions = {}): Promise<Gpu> {
+    const { threads } = options;
+    const variables =
+      threads === undefined ? {} : { LP_NUM_THREADS: threads === "one" ? "0" : undefined };
+    const opened = opening.then(() => withEnvironment(variables, () => Gpu.#open(options)));
+    opening = opened.catch(() => undefined);
+    return opened;
+  }
+
+  static async #open({ adapter: wanted, profile = "safe" }: GpuOptions): Promise<Gpu> {
+    const { create, globals } = await importWebgpu();
+    Object.assign(globalThis, globals);
+    const choice = await chooseAdapter(
+      (flags) => create([...TOGGLES[profile], ...flags]),
+      wanted ?? process.env["POTSTILL_ADAPTER"] ?? "",
+    );
+    const { adapter, root } = choice;
+    const device = await adapter.requestDevice({
+      requiredFeatures: USEFUL_FEATURES.filter((feature) => adapter.features.has(feature)),
+      requiredLimits: numbersOf(adapter.limits),
+    });
+    roots.add(root);
+    void device.lost.finally(() => roots.delete(root));
+    return new Gpu(device, factsOf(choice, device, profile));
+  }
+
+  private constructor(device: GPUDevice, facts: AdapterFacts) {
+    this.device = device;
+    this.facts = facts;
+    this.lost = device.lost;
+    // With its one thread on a core of its own, lavapipe loses nothing to the polling, and short waits gain.
+    const alone = process.env["LP_NUM_THREADS"] === "0" && availableParallelism() > 1;
+    this.#slowsPolling = facts.software && !(facts.kind === "lavapipe" && alone);
+    device.addEventListener("uncapturederror", (event) => {
+      // Dawn would print it to the standard output.
+      event.preventDefault();
+      this.#captured.push(event.error.message);
+    });
+    void this.lost.then(({ reason, message }) => {
+      this.#lose(`lost (${reason}): ${message}`);
+    });
+  }
+
+  /**
+   * Waits for a promise of the device; on a CPU, without keeping a core busy meanwhile.
+   * Throws an Error with Dawn's message where a call since the last wait was invalid or out of memory, which
+   * explains a rejection better than the rejection itself, and {@link DeviceLostError} once the device is gone.
+   */
+  async settled<T>(promise: Promise<T>): Promise<T> {
+    const resume = this.#slowsPolling ? slowPolling() : undefined;
+    let outcome: { value: T } | { error: unknown };
+    try {
+      outcome = { value: await this.#unlessLost(promise) };
+    } catch (error) {
+      outcome = { error };
+    } finally {
+      resume?.();
+    }
+    const [first, ...others] = this.#captured.splice(0);
+    if (first !== undefined) {
+      const more = others.length > 0 ? ` (and ${others.length} more)` : "";
+      const message = `gpu: every call must be valid, got ${first.trim()}${more}`;
+      throw new Error(message, "error" in outcome ? { cause: outcome.error } : {});
+    }
+    if ("error" in outcome) throw outcome.error;
+    return outcome.value;
+  }
+
+  /** Destroys the device; whoever waits for it gets a {@link DeviceLostError}. */
+  [Symbol.dispose](): void {
+    this.#lose("disposed");
+    this.device.destroy();
+  }
+
+  async #unlessLost<T>(promise: Promise<T>): Promise<T> {
+    let abandon: (reason: DeviceLostError) => void = () => undefined;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        promise.then(resolve, reject);
+        if (this.#loss) reject(this.#loss);
+        abandon = reject;
+        this.#waiting.add(abandon);
+      });
+    } catch (error) {
+      // Dawn may abort what is pending before it tells of the loss.
+      if (isAbort(error)) await Promise.race([this.lost, sleep(10, undefined, { ref: false })]);
+      throw this.#loss ?? error;
+    } finally {
+      this.#waiting.delete(abandon);
+    }
+  }
+
+  #lose(how: string): void {
+    this.#loss ??= new DeviceLostError(
+      `gpu: the device must stay open while in use, got it ${how}`,
+    );
+    for (const reject of this.#waiting) reject(this.#loss);
+  }
+}
+
+const isAbort = (error: unknown) => error instanceof Error && error.name === "AbortError";
+
+async function importWebgpu(): Promise<typeof import("webgpu")> {
+  try {
+    return await import("webgpu");
+  } catch (cause) {
+    const here = `${process.platform}-${process.arch}`;
+    const message = `adapter: the package webgpu must load, got ${String(cause)} on ${here}`;
+    throw new AdapterError(message, { cause });
+  }
+}
+
+/** Dawn's limits are getters of the prototype, which only `in` enumerates. */
+function numbersOf(limits: GPUSupportedLimits): Record<string, number> {
+  const numbers: Record<string, number> = {};
+  for (const key in limits) {
+    const value: unknown = limits[key as keyof GPUSupportedLimits];
+    if (typeof value === "number") numbers[key] = value;
+  }
+  return numbers;
+}
+
+function factsOf(choice: Choice, device: GPUDevice, profile: Profile): AdapterFacts {
+  const { info } = choice.adapter;
+  const features = [...device.features].sort();
+  const { subgroupMinSize: min, subgroupMaxSize: max } = info;
+  const hasSizes = features.includes("subgroups") && min !== undefined && max !== undefined;
+  const manifest: unknown = createRequire(import.meta.url)("webgpu/package.json");
+  return {
+    name: choice.name,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    driver: info.description,
+    backend: choice.backend,
+    software: choice.kind !== "hardware",
+    kind: choice.kind,
+    features,
+    limits: numbersOf(device.limits),
+    subgroupSize: hasSizes ? { min, max } : null,
+    profile,
+    timestamps: features.includes("timestamp-query"),
+    webgpuVersion: (manifest as { version: string }).version,
+  };
+}

@@ -1,0 +1,176 @@
+/** @file Golden cases: what each file of that form demands, run on the adapter. */
+import {
+  hardCrossEntropy,
+  grad,
+  Program,
+  softCrossEntropy,
+  variable,
+  type Gpu,
+} from "../../engine/index.ts";
+import { splitParameters } from "../../models/index.ts";
+import { studentProcedures } from "../../distill/student.ts";
+import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";
+import { goldenParameters, networkOf, type NetworkArgs } from "./network.ts";
+
+/** A comparison of a case: its error, and what the error may be. */
+export interface Check {
+  readonly what: string;
+  readonly error: number;
+  readonly tolerance: number;
+}
+
+/** What came of a case: checks, or why it was left out. */
+export type Outcome = { readonly checks: readonly Check[] } | { readonly skipped: string };
+
+interface ModelCase {
+  readonly name: string;
+  readonly args: NetworkArgs;
+  readonly channels: number;
+  readonly size: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly params: readonly (readonly [string, readonly number[]])[];
+  readonly logits: readonly number[];
+  readonly softLoss: number;
+  readonly hardLabels: readonly number[];
+  readonly hardLoss: number;
+  readonly grad: Readonly<Record<string, Digest | readonly number[]>>;
+}
+
+/** A network's logits, losses and first derivatives. */
+export async function modelCase(gpu: Gpu, c: ModelCase): Promise<Outcome> {
+  const model = networkOf(c.name, c.args, c);
+  if (!model) return { skipped: `no network ${c.name}` };
+  const shown = (list: readonly (readonly [string, readonly number[]])[]): string =>
+    JSON.stringify(list);
+  const ours = model.parameters.map(({ name, shape }) => [name, shape] as const);
+  if (shown(ours) !== shown(c.params))
+    throw new Error(`${c.name}: parameters must be ${shown(c.params)}, got ${shown(ours)}`);
+
+  const x = variable("x", [c.batch, c.channels, c.size, c.size]);
+  const y = variable("y", [c.batch, model.task.classes]);
+  const hard = variable("hard", [c.batch], "u32");
+  const theta = variable("theta", [model.size]);
+  const parameters = splitParameters(model, theta);
+  const logits = model.forward(parameters, x);
+  const softLoss = softCrossEntropy(logits, y);
+  const gradients = grad(softLoss, [x, y, ...parameters]);
+  const names = gradients.map((_, i) => `gradient${i}`);
+  using program = await Program.compile(gpu, {
+    run: {
+      logits,
+      softLoss,
+      hardLoss: hardCrossEntropy(logits, hard),
+      ...Object.fromEntries(gradients.map((g, i) => [names[i]!, g])),
+    },
+  });
+  program.write("x", fill(x.shape, c.seed + 900, -2, 2));
+  program.write("y", fill(y.shape, c.seed + 901, -3, 3));
+  program.write("hard", Uint32Array.from(c.hardLabels));
+  program.write("theta", goldenParameters(model, c.seed));
+  program.run("run");
+  const [gotLogits, soft, hardLoss] = await program.read("logits", "softLoss", "hardLoss");
+  const got = await program.read(...names);
+
+  // A convolution's bias before a norm has gradient 0: there only rounding is left to compare with.
+  const largest = Math.max(
+    ...Object.values(c.grad).map((g) => ("l2" in g ? g.l2 : Math.hypot(...g))),
+  );
+  const wanted = ["x", "y", ...model.parameters.map(({ name }) => name)];
+  return {
+    checks: [
+      { what: "logits", error: worstError(gotLogits, c.logits), tolerance: 1e-4 },
+      { what: "softLoss", error: Math.abs(soft[0]! / c.softLoss - 1), tolerance: 1e-5 },
+      { what: "hardLoss", error: Math.abs(hardLoss[0]! / c.hardLoss - 1), tolerance: 1e-5 },
+      ...wanted.map((name, i): Check => {
+        const want = c.grad[name]!;
+        const error =
+          "l2" in want
+            ? digestError(
+                got[i]!,
+                gradients[i]!.shape,
+                c.seed + (name === "x" ? 910 : 911),
+                want,
+                largest * 1e-3,
+              )
+            : relativeError(got[i]!, want);
+        return { what: `gradient of ${name}`, error, tolerance: 5e-4 };
+      }),
+    ],
+  };
+}
+
+interface UnrollCase {
+  readonly name: string;
+  readonly args: NetworkArgs;
+  readonly steps: number;
+  readonly images: number;
+  readonly batch: number;
+  readonly lr: number;
+  readonly seed: number;
+  readonly indices: readonly (readonly number[])[];
+  readonly loss: number;
+  readonly endParams: Digest;
+  readonly grad: {
+    readonly x: readonly number[];
+    readonly y: readonly number[];
+    readonly lr: number;
+    readonly start: Digest;
+  };
+  readonly tesla: { readonly x: Digest; readonly y: readonly number[]; readonly lr: number };
+}
+
+/** The matching loss after some student steps, and its gradients through them. */
+export async function unrollCase(gpu: Gpu, c: UnrollCase): Promise<Outcome> {
+  const images = { channels: c.args.channels ?? 3, size: c.args.size ?? 32 };
+  const model = networkOf("ConvNet", c.args, images);
+  if (!model) return { skipped: `no network for ${c.name}` };
+  const theta0 = goldenParameters(model, c.seed);
+  const offset = fill([model.size], c.seed + 800, -0.05, 0.05);
+  const imageShape = [c.images, images.channels, images.size, images.size];
+
+  const run = async (gradient: "exact" | "tesla") => {
+    using program = await Program.compile(
+      gpu,
+      studentProcedures({ model, images: c.images, batch: c.batch, steps: c.steps, gradient }),
+    );
+    program.write("images", fill(imageShape, c.seed + 900, -2, 2));
+    program.write("labels", fill([c.images, 10], c.seed + 901, -3, 3));
+    program.write("lr", Float32Array.of(c.lr));
+    program.write("start", theta0);
+    program.write(
+      "target",
+      theta0.map((value, i) => value + offset[i]!),
+    );
+    program.write("batches", Uint32Array.from(c.indices.flat()));
+    program.write("weights", new Float32Array(c.steps * c.batch).fill(1 / c.batch));
+    program.run("begin");
+    program.run("step", c.steps);
+    program.run("turn");
+    program.run("adjoint", c.steps);
+    return await program.read("loss", "theta", "gradImages", "gradLabels", "gradLr", "lambda");
+  };
+  const [loss, theta, x, y, lr, lambda] = await run("exact");
+  const [, , tx, ty, tlr] = await run("tesla");
+  const gradient = (what: string, error: number): Check => ({ what, error, tolerance: 1e-3 });
+
+  return {
+    checks: [
+      { what: "loss", error: Math.abs(loss[0]! / c.loss - 1), tolerance: 1e-5 },
+      gradient("end parameters", digestError(theta, [model.size], c.seed + 910, c.endParams)),
+      gradient("gradient of x", relativeError(x, c.grad.x)),
+      gradient("gradient of y", relativeError(y, c.grad.y)),
+      gradient("gradient of lr", Math.abs(lr[0]! / c.grad.lr - 1)),
+      gradient("gradient of θ0", digestError(lambda, [model.size], c.seed + 911, c.grad.start)),
+      gradient("TESLA x", digestError(tx, imageShape, c.seed + 912, c.tesla.x)),
+      gradient("TESLA y", relativeError(ty, c.tesla.y)),
+      gradient("TESLA lr", Math.abs(tlr[0]! / c.tesla.lr - 1)),
+    ],
+  };
+}
+
+/** How to run the cases of a file, by the file's name. */
+export const caseRunners: Readonly<Record<string, (gpu: Gpu, c: never) => Promise<Outcome>>> = {
+  "models.json": modelCase,
+  "unroll.json": unrollCase,
+};
