@@ -17,14 +17,21 @@ export interface Lanes {
   readonly count: number;
 }
 
+/** A run of memory: part of what is allocated for `root`. */
+export interface Storage {
+  readonly root: Tensor;
+  /** Elements of the allocation before the run. */
+  readonly offset: number;
+}
+
 export interface RegionPlan {
   readonly rows: number;
   /** Tensors to compute, in an order in which each needs only earlier ones. */
   readonly anchors: readonly Tensor[];
   /** Anchors whose values are stored; the others are folds used within. */
   readonly stored: readonly Tensor[];
-  /** Whether a tensor lies in memory when the region starts. */
-  readonly inMemory: (t: Tensor) => boolean;
+  /** Where a tensor lies that is in memory when the region starts, or is stored by it; else undefined. */
+  readonly storage: (t: Tensor) => Storage | undefined;
   readonly lanes: Lanes;
   /** An input that may be overwritten by the stored tensor given, element by element. */
   readonly inPlace?: ReadonlyMap<Tensor, Tensor>;
@@ -32,7 +39,7 @@ export interface RegionPlan {
 
 export interface RegionCode {
   readonly code: string;
-  /** Tensors read, then tensors written, in binding order. */
+  /** Roots of what is read, then of what is written, in binding order. */
   readonly reads: readonly Tensor[];
   readonly writes: readonly Tensor[];
   readonly grid: readonly [number, number, number];
@@ -100,6 +107,7 @@ const UNROLL = 9;
 class Emitter {
   readonly plan: RegionPlan;
   readonly reads: Tensor[] = [];
+  readonly writes: readonly Tensor[];
   private names = 0;
   readonly anchors: ReadonlySet<Tensor>;
   readonly row: Ix;
@@ -113,6 +121,7 @@ class Emitter {
   constructor(plan: RegionPlan) {
     this.plan = plan;
     this.anchors = new Set(plan.anchors);
+    this.writes = [...new Set(plan.stored.map((t) => plan.storage(t)!.root))];
     this.row = Ix.variable("row", plan.rows);
   }
 
@@ -120,13 +129,25 @@ class Emitter {
     return `v${this.names++}`;
   }
 
-  /** Name of the binding of a tensor in memory. */
-  buffer(t: Tensor): string {
+  /** The element at flat index `at` of a tensor in memory, as the shader names it. */
+  private element(t: Tensor, at: Ix, scope: Scope): string {
+    const { root, offset } = this.plan.storage(t)!;
     const target = this.plan.inPlace?.get(t);
-    if (target) return `y${this.plan.stored.indexOf(target)}`;
-    let at = this.reads.indexOf(t);
-    if (at < 0) at = this.reads.push(t) - 1;
-    return `x${at}`;
+    const index = this.index(at.plus(offset), scope);
+    if (target) return `${this.written(target)}[${index}]`;
+    let binding = this.reads.indexOf(root);
+    if (binding < 0) binding = this.reads.push(root) - 1;
+    return `x${binding}[${index}]`;
+  }
+
+  /** Name of the binding that holds a stored tensor. */
+  private written(t: Tensor): string {
+    return `y${this.writes.indexOf(this.plan.storage(t)!.root)}`;
+  }
+
+  private store(t: Tensor, at: Ix, value: string, scope: Scope): string {
+    const { offset } = this.plan.storage(t)!;
+    return `${this.written(t)}[${this.index(at.plus(offset), scope)}] = ${value};`;
   }
 
   /** Declares `text` once in the right block and returns its name. */
@@ -218,7 +239,7 @@ class Emitter {
       const fold = this.folds.get(t);
       if (fold && at === this.row.key) return fold;
       if (at !== this.own?.key || isRowFold(t)) throw new NotFusible(t);
-    } else if (this.plan.inMemory(t)) return this.load(t, index, scope, key);
+    } else if (this.plan.storage(t)) return this.load(t, index, scope, key);
     const op: Op = t.op;
     switch (op.form) {
       case "source":
@@ -256,12 +277,7 @@ class Emitter {
   private load(t: Tensor, index: readonly Ix[], scope: Scope, key: string): Value {
     const at = flatten(index, t.shape);
     if (this.plan.inPlace?.has(t) && at.key !== this.own?.key) throw new NotFusible(t);
-    return this.define(
-      scope,
-      key,
-      this.deps(at),
-      () => `${this.buffer(t)}[${this.index(at, scope)}]`,
-    );
+    return this.define(scope, key, this.deps(at), () => this.element(t, at, scope));
   }
 
   private pullLayout(
@@ -404,7 +420,7 @@ class Emitter {
     }
     this.folds.set(t, { text, deps: new Set(["row"]) });
     if (this.plan.stored.includes(t)) {
-      const store = `y${this.plan.stored.indexOf(t)}[${this.index(this.row, this.root)}] = ${text};`;
+      const store = this.store(t, this.row, text, this.root);
       this.root.lines.push(count === 1 ? store : `if (lane == 0u) { ${store} }`);
     }
   }
@@ -417,8 +433,7 @@ class Emitter {
       this.own = run;
       const values = tensors.map((t) => this.pull(t, unflatten(run, t.shape), scope).text);
       tensors.forEach((t, k) => {
-        const at = this.index(run, scope);
-        scope.lines.push(`y${this.plan.stored.indexOf(t)}[${at}] = ${values[k]!};`);
+        scope.lines.push(this.store(t, run, values[k]!, scope));
       });
     });
   }
@@ -446,7 +461,7 @@ export function emitRegion(plan: RegionPlan): RegionCode {
   const lines = [
     ...(lanes.kind === "subgroup" ? ["enable subgroups;"] : []),
     ...kept.map((t, i) => `@group(0) @binding(${i}) var<storage, read> x${i}: array<${type(t)}>;`),
-    ...plan.stored.map(
+    ...emitter.writes.map(
       (t, i) =>
         `@group(0) @binding(${kept.length + i}) var<storage, read_write> y${i}: array<${type(t)}>;`,
     ),
@@ -465,7 +480,7 @@ export function emitRegion(plan: RegionPlan): RegionCode {
   return {
     code: lines.join("\n"),
     reads: kept,
-    writes: plan.stored,
+    writes: emitter.writes,
     grid: [gx, Math.ceil(groups / gx), 1],
     flops: emitter.flops * rows,
   };

@@ -66,6 +66,12 @@ export class Slots {
 
 const bytesOf = (t: Tensor): number => t.size * 4;
 
+/** Bytes of an allocation: a tensor, or all row folds that lie with it. */
+function allocationBytes(root: Tensor, { home, storage }: Schedule): number {
+  const together = home.get(root)?.anchors.filter((t) => storage(t)?.root === root) ?? [];
+  return Math.max(1, together.length) * bytesOf(root);
+}
+
 /** A unit with its shader. `reads` are tensors in memory, `writes` its results. */
 interface Launch {
   readonly unit: Unit;
@@ -79,11 +85,15 @@ interface Launch {
   readonly flops: number;
 }
 
-function kernelLaunch(unit: Unit, target: Target): Launch {
+function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
   const t = unit.anchors[0]!;
   const op = t.op as KernelOp;
   const kernel: Kernel = op.kernel(t.inputs, t, target);
-  const views = t.inputs.map(viewOf);
+  const views = t.inputs.map((input) => {
+    const view = viewOf(input);
+    const { root, offset } = plan.storage(view.root)!;
+    return { root, offset: view.offset + offset };
+  });
   const updates = op.updates === undefined ? undefined : views[op.updates]!.root;
   const read = views.filter((_, i) => i !== op.updates);
   const starts = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
@@ -132,7 +142,7 @@ export class Planner {
     for (const unit of this.plan.units) {
       this.after.set(unit, new Set(this.plan.needs.get(unit)));
       const launch = unit.isKernel
-        ? kernelLaunch(unit, target)
+        ? kernelLaunch(unit, this.plan, target)
         : regionLaunch(unit, this.plan, target);
       this.launches.set(unit, launch);
     }
@@ -148,9 +158,10 @@ export class Planner {
       this.direct.set(t, name);
       return;
     }
-    const readers = this.plan.units.filter(
-      (u) => u !== unit && this.launches.get(u)!.reads.includes(old),
-    );
+    const readers = this.plan.units.filter((u) => {
+      const { reads, updates } = this.launches.get(u)!;
+      return u !== unit && (reads.includes(old) || updates === old);
+    });
     if (readers.some((reader) => this.follows(reader, unit))) return;
     const launch = this.launches.get(unit)!;
     if (launch.reads.includes(old)) {
@@ -210,7 +221,8 @@ export class Planner {
       isVariable(t) ? (t.params["name"] as string) : (this.direct.get(t) ?? held.get(t)!);
 
     launches.forEach((launch, i) => {
-      for (const t of launch.writes) if (!this.direct.has(t)) held.set(t, slots.take(bytesOf(t)));
+      for (const t of launch.writes)
+        if (!this.direct.has(t)) held.set(t, slots.take(allocationBytes(t, this.plan)));
       if (launch.updates) {
         const [from, to] = [place(launch.updates), place(launch.writes[0]!)];
         if (from !== to) steps.push({ kind: "copy", from, to, bytes: bytesOf(launch.updates) });

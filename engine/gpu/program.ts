@@ -169,7 +169,8 @@ export class Program implements Disposable {
   }
 
   /**
-   * Values of variables and outputs after all queued work, in one transfer.
+   * Values of variables and outputs after all queued work, in one transfer; indices as numbers,
+   * exact below 2²⁴.
    * @throws RangeError for an unknown name; an Error with the adapter's words if it failed.
    */
   async read<const Names extends readonly string[]>(
@@ -190,9 +191,11 @@ export class Program implements Disposable {
     staging.unmap();
     at = 0;
     const out = cells.map((cell) => {
-      const part = new Float32Array(bytes.slice(at, at + cell.bytes));
+      const part = bytes.slice(at, at + cell.bytes);
       at += cell.bytes;
-      return part;
+      return cell.dtype === "f32"
+        ? new Float32Array(part)
+        : Float32Array.from(new Uint32Array(part));
     });
     return out as { [K in keyof Names]: Float32Array<ArrayBuffer> };
   }

@@ -4,7 +4,7 @@
  */
 import { stridesOf } from "../graph/shape.ts";
 import { topological, type Target, type Tensor } from "../graph/tensor.ts";
-import { emitRegion, NotFusible, type Lanes, type RegionCode } from "./emit.ts";
+import { emitRegion, NotFusible, type Lanes, type RegionCode, type Storage } from "./emit.ts";
 import { foldLength, isRowFold } from "./rows.ts";
 
 /** Work for one dispatch. */
@@ -24,6 +24,8 @@ export interface Schedule {
   readonly needs: ReadonlyMap<Unit, ReadonlySet<Unit>>;
   /** Anchors that are stored: needed by another unit, or outputs. */
   readonly stored: ReadonlySet<Tensor>;
+  /** Where anchors and variables lie. Row folds of a region share one allocation. */
+  readonly storage: (t: Tensor) => Storage | undefined;
 }
 
 /** The tensor whose memory `t` is: reshapes are other names for the same elements. */
@@ -31,13 +33,6 @@ export function memoryOf(t: Tensor): Tensor {
   let root = t;
   while (root.op.form === "layout" && root.op.alias) root = root.inputs[0]!;
   return root;
-}
-
-/** A run of elements within a tensor in memory. */
-export interface View {
-  readonly root: Tensor;
-  /** Elements of the root before the run. */
-  readonly offset: number;
 }
 
 /** Flat start of a slice whose elements lie next to each other, else undefined. */
@@ -56,7 +51,7 @@ function contiguousStart(t: Tensor): number | undefined {
  * Where a kernel finds its input `t`: reshapes and contiguous slices of tensors that lie in memory
  * anyway cost nothing.
  */
-export function viewOf(t: Tensor): View {
+export function viewOf(t: Tensor): Storage {
   let root = memoryOf(t);
   let offset = 0;
   for (let start = contiguousStart(root); start !== undefined; start = contiguousStart(root)) {
@@ -85,11 +80,10 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
     else if (isRowFold(t) || t.op.name === "stored" || (!fuse && t.op.form !== "source")) keep(t);
   }
   // From users to inputs: how often would each element be computed if it were not stored?
-  const cost = costs(order, anchors);
   const evaluations = new Map<Tensor, number>();
   for (const t of order.reverse()) {
     const times = anchors.has(t) ? t.size : (evaluations.get(t) ?? t.size);
-    if (!anchors.has(t) && times > t.size && cost.get(t)! > CHEAP) keep(t);
+    if (!anchors.has(t) && times > t.size && isCostly(t, anchors)) keep(t);
     const own = anchors.has(t) ? t.size : times;
     for (const x of t.inputs) {
       const here =
@@ -103,16 +97,22 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
 /** Pads and concatenations ask each input for no more elements than it has. */
 const isPart = (t: Tensor): boolean => t.op.name === "pad" || t.op.name === "concat";
 
-/** Loads and operations that one element takes when it is not stored; capped. */
-function costs(order: readonly Tensor[], anchors: ReadonlySet<Tensor>): Map<Tensor, number> {
-  const cost = new Map<Tensor, number>();
-  for (const t of order) {
-    const inputs = t.inputs.map((x) => (anchors.has(x) ? 1 : cost.get(x)!));
-    const each = isPart(t) ? Math.max(...inputs) : inputs.reduce((a, b) => a + b, 0);
-    const factor = t.op.form === "reduce" ? foldLength(t) : 1;
-    cost.set(t, Math.min(1e6, factor * each + (t.op.form === "layout" ? 0 : 1)));
-  }
-  return cost;
+/** Whether one element of `t`, not stored, takes more than {@link CHEAP} loads and operations. */
+function isCostly(t: Tensor, anchors: ReadonlySet<Tensor>): boolean {
+  const seen = new Set<Tensor>();
+  // Shared parts count once, because a kernel computes them once; a fold repeats what is below it.
+  const count = (x: Tensor): number => {
+    if (seen.has(x)) return 0;
+    seen.add(x);
+    if (anchors.has(x) && x !== t) return 1;
+    let sum = x.op.form === "layout" ? 0 : 1;
+    for (const input of x.inputs) {
+      sum += count(input) * (x.op.form === "reduce" ? foldLength(x) : 1);
+      if (sum > CHEAP) break;
+    }
+    return sum;
+  };
+  return count(t) > CHEAP;
 }
 
 /** What lies directly below an anchor: other anchors, and leaves in memory. */
@@ -136,24 +136,32 @@ class Scheduler {
   private readonly needs = new Map<Unit, Set<Unit>>();
   /** What each unit reads: the tensors below its anchors. */
   private readonly leaves = new Map<Unit, Set<Tensor>>();
-
+  /** Row folds that share an allocation. */
+  private readonly packed = new Map<Tensor, Storage>();
   private readonly anchors: ReadonlySet<Tensor>;
+  private readonly outputs: ReadonlySet<Tensor>;
   private readonly target: Target;
   private readonly fuse: boolean;
 
-  constructor(anchors: ReadonlySet<Tensor>, target: Target, fuse: boolean) {
+  constructor(
+    anchors: ReadonlySet<Tensor>,
+    outputs: readonly Tensor[],
+    target: Target,
+    fuse: boolean,
+  ) {
+    this.outputs = new Set(outputs.map(memoryOf));
     this.anchors = anchors;
     this.target = target;
     this.fuse = fuse;
   }
 
-  run(outputs: readonly Tensor[]): Schedule {
-    for (const t of topological(outputs)) if (this.anchors.has(t)) this.place(t);
-    const outside = new Set(outputs.map(memoryOf));
+  run(): Schedule {
+    for (const t of topological(this.outputs)) if (this.anchors.has(t)) this.place(t);
     const stored = new Set<Tensor>();
     for (const [t, unit] of this.home)
-      if (!isRowFold(t) || outside.has(t) || this.usedOutside(t, unit)) stored.add(t);
-    return { units: this.ordered(), home: this.home, needs: this.needs, stored };
+      if (!isRowFold(t) || this.outputs.has(t) || this.usedOutside(t, unit)) stored.add(t);
+    const { home, needs, storage } = this;
+    return { units: this.ordered(), home, needs, stored, storage };
   }
 
   private usedOutside(t: Tensor, unit: Unit): boolean {
@@ -205,7 +213,13 @@ class Scheduler {
     if (isRowFold(t) && !unit.anchors.some(isRowFold)) return false;
     try {
       const anchors = [...unit.anchors, t];
-      const code = emitRegion(this.planOf(unit.rows, anchors, anchors, this.target));
+      const code = emitRegion({
+        rows: unit.rows,
+        anchors,
+        stored: anchors,
+        storage: (x) => this.storage(x) ?? (x === t ? this.newStorage(unit, t) : undefined),
+        lanes: lanesFor(unit.rows, anchors, this.target),
+      });
       return code.reads.length + code.writes.length <= this.target.maxBuffers;
     } catch (error) {
       if (error instanceof NotFusible) return false;
@@ -213,10 +227,18 @@ class Scheduler {
     }
   }
 
-  planOf(rows: number, anchors: readonly Tensor[], stored: readonly Tensor[], target: Target) {
-    const inMemory = (t: Tensor): boolean => this.anchors.has(t) || isVariable(t);
-    return { rows, anchors, stored, inMemory, lanes: lanesFor(rows, anchors, target) };
+  /** Results that fold a row are small and many: those of a region lie in one allocation. */
+  private newStorage(unit: Unit, t: Tensor): Storage {
+    const first = unit.anchors.find((x) => this.packed.has(x));
+    if (!isRowFold(t) || this.outputs.has(t)) return { root: t, offset: 0 };
+    const count = unit.anchors.filter((x) => this.packed.has(x)).length;
+    return { root: first ?? t, offset: count * unit.rows };
   }
+
+  private readonly storage = (t: Tensor): Storage | undefined => {
+    if (isVariable(t)) return { root: t, offset: 0 };
+    return this.home.has(t) ? (this.packed.get(t) ?? { root: t, offset: 0 }) : undefined;
+  };
 
   /** Whether `from` needs `to`, directly or through others. */
   private reaches(from: Unit, to: Unit): boolean {
@@ -238,6 +260,8 @@ class Scheduler {
       this.needs.set(unit, new Set());
       this.leaves.set(unit, new Set());
     }
+    const storage = this.newStorage(unit, t);
+    if (isRowFold(t) && !this.outputs.has(t)) this.packed.set(t, storage);
     unit.anchors.push(t);
     this.home.set(t, unit);
     for (const x of reads) {
@@ -278,7 +302,7 @@ export function lanesFor(rows: number, anchors: readonly Tensor[], target: Targe
 export function schedule(outputs: readonly Tensor[], target: Target, fuse = true): Schedule {
   const anchors = findAnchors(outputs, fuse);
   for (;;) {
-    const plan = new Scheduler(anchors, target, fuse).run(outputs);
+    const plan = new Scheduler(anchors, outputs, target, fuse).run();
     const crowded = plan.units.find((unit) => {
       if (unit.isKernel || unit.anchors.length > 1) return false;
       const code = regionCode(unit, plan, target);
@@ -312,12 +336,11 @@ export function regionCode(
   target: Target,
   inPlace?: ReadonlyMap<Tensor, Tensor>,
 ): RegionCode {
-  const own = new Set(unit.anchors);
   return emitRegion({
     rows: unit.rows,
     anchors: unit.anchors,
     stored: unit.anchors.filter((t) => plan.stored.has(t)),
-    inMemory: (t) => !own.has(t) && (plan.home.has(t) || isVariable(t)),
+    storage: plan.storage,
     lanes: lanesFor(unit.rows, unit.anchors, target),
     ...(inPlace ? { inPlace } : {}),
   });

@@ -141,6 +141,15 @@ export function apply<P extends Params>(op: Op<P>, inputs: readonly Tensor[], pa
   return new Tensor(op as unknown as Op, inputs, params);
 }
 
+/** @throws TypeError naming `op` when one of its operands is not f32. */
+export function requireFloat(op: string, operands: readonly Tensor[]): void {
+  const wrong = operands.find((x) => x.dtype !== "f32");
+  if (wrong)
+    throw new TypeError(
+      `${op}: operands must be f32, got u32 ${showShape(wrong.shape)} (use toFloat)`,
+    );
+}
+
 /** All tensors that `outputs` depend on, themselves included, inputs before users. */
 export function topological(outputs: Iterable<Tensor>): Tensor[] {
   const seen = new Set<Tensor>();

@@ -10,7 +10,14 @@
  * R × Q kernel taps.
  */
 import { ShapeError, showShape } from "../graph/shape.ts";
-import { apply, type Cotangent, type Kernel, type KernelOp, type Tensor } from "../graph/tensor.ts";
+import {
+  apply,
+  requireFloat,
+  type Cotangent,
+  type Kernel,
+  type KernelOp,
+  type Tensor,
+} from "../graph/tensor.ts";
 
 type Window = { readonly stride: number; readonly padding: number };
 /** What the shapes of the two arguments cannot tell: `[H, W]` or `[R, Q]` of the result. */
@@ -96,6 +103,7 @@ const conv2dOp: KernelOp<Window> = {
   form: "kernel",
   name: "conv2d",
   shape([x, k], params) {
+    requireFloat("conv2d", [x!, k!]);
     const { N, O, I, J } = extents("conv2d", x!.shape, k!.shape, params);
     return [N, O, I, J];
   },
@@ -124,6 +132,7 @@ const convInputOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convInput",
   shape([g, k], params) {
+    requireFloat("convInput", [g!, k!]);
     const x = [g!.shape[0]!, k!.shape[1]!, ...params.size];
     extents("convInput", x, k!.shape, params, g!.shape);
     return x;
@@ -153,6 +162,7 @@ const convKernelOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convKernel",
   shape([x, g], params) {
+    requireFloat("convKernel", [x!, g!]);
     const k = [g!.shape[1]!, x!.shape[1]!, ...params.size];
     extents("convKernel", x!.shape, k, params, g!.shape);
     return k;

@@ -165,7 +165,8 @@ function windows(op: string, x: Tensor, { size, stride = size, padding = 0 }: Po
   const [n, c, h, w] = x.shape as [number, number, number, number];
   const i = Math.floor((h + 2 * padding - size) / stride) + 1;
   const j = Math.floor((w + 2 * padding - size) / stride) + 1;
-  if (x.rank !== 4 || !(i >= 1 && j >= 1) || 2 * padding > size)
+  const whole = [size - 1, stride - 1, padding].every((n) => Number.isInteger(n) && n >= 0);
+  if (x.rank !== 4 || !whole || !(i >= 1 && j >= 1) || 2 * padding > size)
     throw new ShapeError(
       `${op}: a window of ${size} with padding ${padding} must fit into [N, C, H, W], got ${showShape(x.shape)}`,
     );

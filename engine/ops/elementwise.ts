@@ -1,8 +1,14 @@
 /** @file One value from the values at the same index. Formula, shader text and derivative side by side. */
 import { broadcastShapes, sameShape, ShapeError, showShape } from "../graph/shape.ts";
-import { apply, type Cotangent, type ElementwiseOp, type Tensor } from "../graph/tensor.ts";
+import {
+  apply,
+  requireFloat,
+  type Cotangent,
+  type ElementwiseOp,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { broadcastTo } from "./layout.ts";
-import { constantValue, full } from "./source.ts";
+import { constantValue, full, isFloat } from "./source.ts";
 
 /** A tensor, or a number that stands for a scalar. */
 export type Operand = Tensor | number;
@@ -34,8 +40,8 @@ function declare(name: string, spec: Spec): ElementwiseOp {
     simplify(inputs, _, y) {
       const values = inputs.map(constantValue);
       if (values.every((v) => v !== undefined)) {
-        const value = Math.fround(spec.cpu(...values));
-        if (Number.isFinite(value)) return full(y.shape, value);
+        const value = spec.cpu(...values);
+        if (isFloat(value)) return full(y.shape, value, y.dtype);
       }
       return spec.simplify?.(inputs, y);
     },
@@ -45,11 +51,7 @@ function declare(name: string, spec: Spec): ElementwiseOp {
 function operands(op: ElementwiseOp, xs: readonly Operand[]): Tensor {
   const tensors = xs.map((x) => (typeof x === "number" ? full([], x) : x));
   const shape = broadcastShapes(op.name, ...tensors.map((x) => x.shape));
-  const wrong = tensors.find((x) => x.dtype !== "f32");
-  if (wrong)
-    throw new TypeError(
-      `${op.name}: operands must be f32, got u32 ${showShape(wrong.shape)} (use toFloat)`,
-    );
+  requireFloat(op.name, tensors);
   return apply(
     op,
     tensors.map((x) => broadcastTo(x, shape)),
@@ -248,11 +250,14 @@ export function where(c: Operand, a: Operand, b: Operand): Tensor {
   return operands(whereOp, [c, a, b]);
 }
 
-const stopGradientOp = declare("stopGradient", {
-  cpu: (x) => x!,
-  wgsl: (x) => x!,
-  vjp: () => ["constant"],
-});
+const stopGradientOp: ElementwiseOp = {
+  ...declare("stopGradient", {
+    cpu: (x) => x!,
+    wgsl: (x) => x!,
+    vjp: () => ["constant"],
+  }),
+  dtype: ([x]) => x!.dtype,
+};
 
 /** x, as a constant to every derivative. */
 export function stopGradient(x: Tensor): Tensor {

@@ -1,7 +1,7 @@
 /** @file Rows by number: gather, its adjoint scatterAdd, and a row replaced in place. */
 import { Ix } from "../graph/ix.ts";
 import { sameShape, ShapeError, showShape, sizeOf } from "../graph/shape.ts";
-import { apply, type KernelOp, type LayoutOp, type Tensor } from "../graph/tensor.ts";
+import { apply, requireFloat, type KernelOp, type LayoutOp, type Tensor } from "../graph/tensor.ts";
 import { equal, toFloat, where } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./layout.ts";
 import { iota } from "./source.ts";
@@ -51,6 +51,7 @@ const scatterAddOp: KernelOp<{ rows: number }> = {
   form: "kernel",
   name: "scatterAdd",
   shape([g, index], { rows }) {
+    requireFloat("scatterAdd", [g!]);
     checkIndex("scatterAdd", index!, 1);
     if (g!.rank === 0 || g!.shape[0] !== index!.size)
       throw new ShapeError(
@@ -84,6 +85,7 @@ const setRowOp: KernelOp = {
   name: "setRow",
   updates: 0,
   shape([x, row, value]) {
+    requireFloat("setRow", [x!, value!]);
     checkIndex("setRow", row!, 0);
     if (!sameShape(x!.shape.slice(1), value!.shape))
       throw new ShapeError(

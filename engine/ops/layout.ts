@@ -138,9 +138,12 @@ const sliceOp: LayoutOp<SliceParams> = {
   name: "slice",
   dtype: ([x]) => x!.dtype,
   shape([x], { start, size, step }) {
-    const fits =
-      start.length === x!.rank &&
-      x!.shape.every((n, i) => start[i]! >= 0 && start[i]! + (size[i]! - 1) * step[i]! < n);
+    const whole = [start, size, step].every(
+      (counts, k) =>
+        counts.length === x!.rank &&
+        counts.every((n) => Number.isInteger(n) && n >= Math.min(k, 1)),
+    );
+    const fits = whole && x!.shape.every((n, i) => start[i]! + (size[i]! - 1) * step[i]! < n);
     if (!fits)
       throw new ShapeError(
         `slice: the window must lie inside ${showShape(x!.shape)}, got start ${showShape(start)}, size ${showShape(size)}, step ${showShape(step)}`,

@@ -1,6 +1,6 @@
 /** @file Matrix product with either side transposed: a family closed under differentiation. */
 import { ShapeError, showShape } from "../graph/shape.ts";
-import { apply, type KernelOp, type Tensor } from "../graph/tensor.ts";
+import { apply, requireFloat, type KernelOp, type Tensor } from "../graph/tensor.ts";
 
 type MatmulParams = { readonly transposeA: boolean; readonly transposeB: boolean };
 
@@ -29,6 +29,7 @@ const matmulOp: KernelOp<MatmulParams> = {
   form: "kernel",
   name: "matmul",
   shape(inputs, params) {
+    requireFloat("matmul", inputs);
     const { m, n } = sizes(inputs, params);
     return [m, n];
   },

@@ -1,9 +1,9 @@
 /** @file Folds over axes: sums and maxima, each the partner of a broadcast. */
 import { normaliseAxes, type Shape } from "../graph/shape.ts";
-import { apply, type ReduceOp, type Tensor } from "../graph/tensor.ts";
+import { apply, requireFloat, type ReduceOp, type Tensor } from "../graph/tensor.ts";
 import { div, equal, mul } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./layout.ts";
-import { constantValue, full } from "./source.ts";
+import { constantValue, full, isFloat } from "./source.ts";
 
 /** `shape` with the reduced axes kept as size 1, or dropped. */
 function reduced(shape: Shape, axes: readonly number[], keep: boolean): Shape {
@@ -47,7 +47,7 @@ const sumOp: ReduceOp = {
     const count = x!.size / y.size;
     if (count === 1) return reshape(x!, y.shape);
     const value = constantValue(x!);
-    if (value !== undefined) return full(y.shape, value * count);
+    if (value !== undefined && isFloat(value * count)) return full(y.shape, value * count);
     return inTwo(x!, axes, sum);
   },
 };
@@ -71,6 +71,7 @@ const maxOp: ReduceOp = {
 function fold(op: ReduceOp, x: Tensor, axes: readonly number[] | undefined, keep: boolean): Tensor {
   const all = axes ?? x.shape.map((_, axis) => axis);
   const over = normaliseAxes(op.name, all, x.rank);
+  requireFloat(op.name, [x]);
   const y = over.length === 0 ? x : apply(op, [x], { axes: over });
   return keep ? reshape(y, reduced(x.shape, over, true)) : y;
 }

@@ -44,8 +44,6 @@ const iotaOp: SourceOp<IotaParams> = {
 function literal(value: number, dtype: DType): string {
   if (dtype === "u32") return `${value}u`;
   const rounded = Math.fround(value);
-  if (!Number.isFinite(rounded))
-    throw new RangeError(`full: a constant must be a finite f32, got ${value}`);
   return `f32(${Number.isInteger(rounded) && Math.abs(rounded) < 1e9 ? `${rounded}.0` : rounded.toString()})`;
 }
 
@@ -62,8 +60,16 @@ export function variable(name: string, shape: Shape, dtype: DType = "f32"): Tens
   return apply(variableOp, [], { name, shape: [...shape], dtype });
 }
 
-/** Every element is `value`. */
+/** Whether a number is finite as an f32. */
+export const isFloat = (value: number): boolean => Number.isFinite(Math.fround(value));
+
+/**
+ * Every element is `value`.
+ * @throws RangeError when the value is no finite f32, or no u32.
+ */
 export function full(shape: Shape, value: number, dtype: DType = "f32"): Tensor {
+  const fits = dtype === "u32" ? value >>> 0 === value : isFloat(value);
+  if (!fits) throw new RangeError(`full: a constant must be a finite ${dtype}, got ${value}`);
   return apply(fullOp, [], { shape: [...shape], value, dtype });
 }
 
