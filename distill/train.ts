@@ -1,0 +1,254 @@
+/** @file Training a network: SGD with momentum and weight decay on images with target probabilities. */
+import {
+  add,
+  addIndex,
+  full,
+  gather,
+  grad,
+  logSoftmax,
+  mul,
+  neg,
+  Program,
+  reshape,
+  sub,
+  sum,
+  variable,
+  type Gpu,
+} from "../engine/index.ts";
+import { joinParameters, splitParameters, type Model } from "../models/index.ts";
+
+/** What a network is trained on. */
+export interface TrainingSet {
+  readonly count: number;
+  /** Images `[n, C, H, W]` in the network's input space. */
+  images(indices: ArrayLike<number>): Float32Array;
+  /** Target probabilities `[count, K]`. */
+  readonly targets: Float32Array;
+}
+
+/** Settings of stochastic gradient descent, as PyTorch defines them. */
+export interface SgdSettings {
+  readonly lr: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+}
+
+/** Images that a trainer keeps on the device at most, in bytes. */
+const POOL_BYTES = 64 * 2 ** 20;
+/** Steps whose minibatches are uploaded at once, at most. */
+const STEPS = 64;
+/** Images that are classified at once. */
+const QUERIES = 256;
+
+/**
+ * A network under training. It owns a program: hold it by `using`.
+ * Letters: M images in the pool, T steps an upload, B images a minibatch, K classes, P parameters.
+ */
+export class Trainer implements Disposable {
+  readonly model: Model;
+  readonly batch: number;
+  private readonly program: Program;
+  private readonly set: TrainingSet;
+  private readonly capacity: number;
+  private readonly steps: number;
+  private loaded = false;
+
+  private constructor(
+    program: Program,
+    model: Model,
+    set: TrainingSet,
+    sizes: { batch: number; capacity: number; steps: number },
+  ) {
+    this.program = program;
+    this.model = model;
+    this.set = set;
+    this.batch = sizes.batch;
+    this.capacity = sizes.capacity;
+    this.steps = sizes.steps;
+  }
+
+  /** A trainer of `model` on minibatches of up to `batch` images of `set`. */
+  static async compile(gpu: Gpu, model: Model, set: TrainingSet, batch: number): Promise<Trainer> {
+    const { channels, size } = model.task;
+    const most = Math.max(batch, Math.floor(POOL_BYTES / (4 * channels * size * size)));
+    const capacity = Math.min(set.count, most);
+    const steps = set.count <= most ? STEPS : Math.max(1, Math.floor(capacity / batch));
+    const width = Math.min(batch, set.count);
+    const program = await Program.compile(gpu, trainingProcedures(model, capacity, steps, width));
+    return new Trainer(program, model, set, { batch: width, capacity, steps });
+  }
+
+  /** Sets the parameters θ `[P]` and forgets the momentum. */
+  reset(theta: Float32Array<ArrayBuffer>): void {
+    this.program.write("theta", theta);
+    this.forgetMomentum();
+  }
+
+  /** The momentum starts anew, as with a new optimiser. */
+  forgetMomentum(): void {
+    this.program.write("velocity", new Float32Array(this.model.size));
+  }
+
+  /** Queues one step on each of `batches`, lists of at most B indices into the set. */
+  train(batches: readonly ArrayLike<number>[], { lr, momentum, weightDecay }: SgdSettings): void {
+    this.program.write("lr", Float32Array.of(lr));
+    this.program.write("momentum", Float32Array.of(momentum));
+    this.program.write("weightDecay", Float32Array.of(weightDecay));
+    const resident = this.set.count <= this.capacity;
+    if (resident && !this.loaded) {
+      this.fillPool(Array.from({ length: this.set.count }, (_, i) => i));
+      this.loaded = true;
+    }
+    for (let at = 0; at < batches.length; at += this.steps) {
+      const some = batches.slice(at, at + this.steps);
+      const rows = new Uint32Array(this.steps * this.batch);
+      const weights = new Float32Array(this.steps * this.batch);
+      some.forEach((indices, s) => {
+        for (let b = 0; b < indices.length; b++) {
+          rows[s * this.batch + b] = resident ? indices[b]! : s * this.batch + b;
+          weights[s * this.batch + b] = 1 / indices.length;
+        }
+      });
+      if (!resident) this.fillPool(padded(some, this.batch));
+      this.program.write("batches", rows);
+      this.program.write("weights", weights);
+      this.program.write("step", Uint32Array.of(0));
+      this.program.run("train", some.length);
+    }
+  }
+
+  /** Parameters θ `[P]` after all queued steps. */
+  async theta(): Promise<Float32Array<ArrayBuffer>> {
+    const [theta] = await this.program.read("theta");
+    return theta;
+  }
+
+  /** Sum of the minibatch losses since the last call. */
+  async takeLoss(): Promise<number> {
+    const [loss] = await this.program.read("lossSum");
+    this.program.write("lossSum", Float32Array.of(0));
+    return loss[0]!;
+  }
+
+  /** Logits `[count, K]` of images given in blocks by `images(indices)`, under the current parameters. */
+  async logits(
+    images: (indices: ArrayLike<number>) => Float32Array,
+    count: number,
+  ): Promise<Float32Array> {
+    const { channels, size, classes } = this.model.task;
+    const out = new Float32Array(count * classes);
+    const block = new Float32Array(QUERIES * channels * size * size);
+    for (let at = 0; at < count; at += QUERIES) {
+      const n = Math.min(QUERIES, count - at);
+      block.fill(0).set(images(Array.from({ length: n }, (_, i) => at + i)));
+      this.program.write("queries", block);
+      this.program.run("predict");
+      const [logits] = await this.program.read("logits");
+      out.set(logits.subarray(0, n * classes), at * classes);
+    }
+    return out;
+  }
+
+  [Symbol.dispose](): void {
+    this.program[Symbol.dispose]();
+  }
+
+  private fillPool(indices: ArrayLike<number>): void {
+    const { channels, size, classes } = this.model.task;
+    const images = new Float32Array(this.capacity * channels * size * size);
+    images.set(this.set.images(indices));
+    const targets = new Float32Array(this.capacity * classes);
+    for (let i = 0; i < indices.length; i++)
+      targets.set(
+        this.set.targets.subarray(indices[i]! * classes, (indices[i]! + 1) * classes),
+        i * classes,
+      );
+    this.program.write("pool", images);
+    this.program.write("targets", targets);
+  }
+}
+
+/** Minibatches one after the other, short ones filled up with their first index. */
+function padded(batches: readonly ArrayLike<number>[], width: number): number[] {
+  return batches.flatMap((batch) => Array.from({ length: width }, (_, b) => batch[b] ?? batch[0]!));
+}
+
+/** v ← μ v + (∇ℓ + wd θ), θ ← θ - lr v on minibatch `step` of an upload; and logits of `queries`. */
+function trainingProcedures(model: Model, pool: number, steps: number, batch: number) {
+  const { channels, size, classes } = model.task;
+  const images = variable("pool", [pool, channels, size, size]);
+  const targets = variable("targets", [pool, classes]);
+  const step = variable("step", [], "u32");
+  const index = gather(variable("batches", [steps, batch], "u32"), step);
+  const weight = gather(variable("weights", [steps, batch]), step);
+  const theta = variable("theta", [model.size]);
+  const velocity = variable("velocity", [model.size]);
+  const lossSum = variable("lossSum", []);
+  const parameters = splitParameters(model, theta);
+
+  const logits = model.forward(parameters, gather(images, index));
+  const target = mul(gather(targets, index), reshape(weight, [batch, 1]));
+  const loss = neg(sum(mul(target, logSoftmax(logits))));
+  const gradient = add(
+    joinParameters(grad(loss, parameters)),
+    mul(variable("weightDecay", []), theta),
+  );
+  const next = add(mul(variable("momentum", []), velocity), gradient);
+  const queries = variable("queries", [QUERIES, channels, size, size]);
+  return {
+    train: {
+      theta: sub(theta, mul(variable("lr", []), next)),
+      velocity: next,
+      lossSum: add(lossSum, loss),
+      step: addIndex(step, full([], 1, "u32")),
+    },
+    predict: { logits: model.forward(parameters, queries) },
+  };
+}
+
+/** Row-wise class of the largest of logits `[N, K]`; the first of equal ones. */
+export function predictedClasses(logits: Float32Array, classes: number): Uint16Array {
+  return Uint16Array.from({ length: logits.length / classes }, (_, i) => {
+    let best = 0;
+    for (let k = 1; k < classes; k++)
+      if (logits[i * classes + k]! > logits[i * classes + best]!) best = k;
+    return best;
+  });
+}
+
+/** Fraction of logits `[N, K]` whose largest is at the label. */
+export function accuracy(logits: Float32Array, labels: ArrayLike<number>): number {
+  const classes = logits.length / labels.length;
+  const predicted = predictedClasses(logits, classes);
+  return predicted.filter((k, i) => k === labels[i]).length / labels.length;
+}
+
+/** Class numbers as probabilities `[N, K]`: one 1 a row. */
+export function hardTargets(labels: ArrayLike<number>, classes: number): Float32Array {
+  const out = new Float32Array(labels.length * classes);
+  for (let i = 0; i < labels.length; i++) out[i * classes + labels[i]!] = 1;
+  return out;
+}
+
+/** Softmax of each row of logits `[N, K]`. */
+export function softTargets(logits: Float32Array, classes: number): Float32Array {
+  const out = new Float32Array(logits.length);
+  for (let at = 0; at < logits.length; at += classes) {
+    const row = Array.from(logits.subarray(at, at + classes));
+    const top = Math.max(...row);
+    const powers = row.map((z) => Math.exp(z - top));
+    const total = powers.reduce((a, b) => a + b, 0);
+    out.set(
+      powers.map((p) => p / total),
+      at,
+    );
+  }
+  return out;
+}
+
+/** Indices 0 … count - 1 in the given order, cut into minibatches; the last may be short. */
+export function minibatches(order: Uint32Array, batch: number): Uint32Array[] {
+  const out = [];
+  for (let at = 0; at < order.length; at += batch) out.push(order.subarray(at, at + batch));
+  return out;
+}
