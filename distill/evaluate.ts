@@ -52,7 +52,7 @@ export async function evaluate(
     const own = random.stream(`seed ${seed}`);
     trainer.reset(initialise(model, own.stream("parameters")));
     const order = own.stream("order");
-    for (let epoch = 0; epoch <= epochs; ) {
+    for (let epoch = 0; epoch <= epochs;) {
       // A turn ends where the learning rate drops and the momentum starts anew.
       const end = Math.min(epoch + EPOCHS_A_TURN, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
       const turn = Array.from({ length: end - epoch }, () =>

@@ -86,7 +86,11 @@ function updateProcedure(options: StudentOptions): Procedure {
 
 /** Upper bound (exclusive) of the start epoch at an iteration, counted from 0: T_now of DATM.md §5. */
 export function maxStartEpoch(recipe: Recipe, iteration: number): number {
-  const { max_start_epoch: most, current_max_start_epoch: first, expansion_end_epoch: end } = recipe;
+  const {
+    max_start_epoch: most,
+    current_max_start_epoch: first,
+    expansion_end_epoch: end,
+  } = recipe;
   if (!recipe.sequential || first === undefined || end === undefined) return most;
   return Math.min(most, first + Math.floor(((most - first) * iteration) / end));
 }
@@ -98,7 +102,8 @@ export function maxStartEpoch(recipe: Recipe, iteration: number): number {
 export function* minibatchStream(count: number, batch: number, random: Random) {
   for (;;) {
     const order = random.permutation(count);
-    for (let end = count; end > 0; end -= batch) yield order.subarray(Math.max(0, end - batch), end);
+    for (let end = count; end > 0; end -= batch)
+      yield order.subarray(Math.max(0, end - batch), end);
   }
 }
 
@@ -199,8 +204,7 @@ function writeSettings(program: Program, recipe: Recipe, start: SyntheticSet): v
     momentumLr: recipe.momentum_lr,
     velocityLr: 0,
   };
-  for (const [name, value] of Object.entries(settings))
-    program.write(name, Float32Array.of(value));
+  for (const [name, value] of Object.entries(settings)) program.write(name, Float32Array.of(value));
   program.write("images", start.images);
   program.write("labels", start.labels);
   program.write("velocityImages", new Float32Array(start.images.length));

@@ -5,6 +5,9 @@
  * and its outputs is computed where it is needed, by asking each tensor for its element at a
  * symbolic index ("pulling"); folds over whole rows come first, each in a loop of its own.
  * A region without such folds is an ordinary elementwise kernel, one element a row.
+ *
+ * Loops end at `count + group.z`. The grid is flat, so group.z is 0; but drivers that do not know
+ * that do not unroll, which would make some shaders take seconds to compile.
  */
 import { decide, flatten, Ix, unflatten, type Atom, type Within } from "../graph/ix.ts";
 import type { LayoutOp, Op, Params, ReduceOp, Tensor } from "../graph/tensor.ts";
@@ -364,7 +367,7 @@ class Emitter {
       body.lines.push(`${value.text} = ${op.wgsl(value.text, element.text)};`);
       target.lines.push(
         `var ${value.text} = f32(${op.initial});`,
-        `for (var ${i} = 0u; ${i} < ${count}u; ${i}++) {`,
+        `for (var ${i} = 0u; ${i} < ${count}u + group.z; ${i}++) {`,
         ...body.lines,
         "}",
       );
@@ -382,7 +385,7 @@ class Emitter {
     body(scope, Ix.variable(name, Math.max(2, length)));
     const start = lanes.count === 1 ? "0u" : "lane";
     this.root.lines.push(
-      `for (var ${name} = ${start}; ${name} < ${length}u; ${name} += ${lanes.count}u) {`,
+      `for (var ${name} = ${start}; ${name} < ${length}u + group.z; ${name} += ${lanes.count}u) {`,
       ...scope.lines,
       "}",
     );

@@ -12,11 +12,11 @@ import {
 } from "../graph/tensor.ts";
 import { NotFusible } from "./emit.ts";
 import {
+  inputOf,
   isVariable,
   memoryOf,
   regionCode,
   schedule,
-  viewOf,
   type Schedule,
   type Unit,
 } from "./schedule.ts";
@@ -89,8 +89,8 @@ function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
   const t = unit.anchors[0]!;
   const op = t.op as KernelOp;
   const kernel: Kernel = op.kernel(t.inputs, t, target);
-  const views = t.inputs.map((input) => {
-    const view = viewOf(input);
+  const views = t.inputs.map((_, i) => {
+    const view = inputOf(t, i);
     const { root, offset } = plan.storage(view.root)!;
     return { root, offset: view.offset + offset };
   });

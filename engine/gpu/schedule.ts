@@ -3,7 +3,7 @@
  * between them in regions (see emit.ts), as few as can be.
  */
 import { stridesOf } from "../graph/shape.ts";
-import { topological, type Target, type Tensor } from "../graph/tensor.ts";
+import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
 import { emitRegion, NotFusible, type Lanes, type RegionCode, type Storage } from "./emit.ts";
 import { foldLength, isRowFold } from "./rows.ts";
 
@@ -62,6 +62,12 @@ export function viewOf(t: Tensor): Storage {
   return inMemory ? { root, offset } : { root: memoryOf(t), offset: 0 };
 }
 
+/** Where a kernel finds its input number `i`. What it overwrites is an allocation of its own, not a part. */
+export function inputOf(kernel: Tensor, i: number): Storage {
+  const x = kernel.inputs[i]!;
+  return (kernel.op as KernelOp).updates === i ? { root: memoryOf(x), offset: 0 } : viewOf(x);
+}
+
 export const isVariable = (t: Tensor): boolean => t.op.name === "variable";
 
 /** Values worth computing twice rather than storing: at most this many loads and operations. */
@@ -76,7 +82,7 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
   };
   outputs.forEach(keep);
   for (const t of order) {
-    if (t.op.form === "kernel") for (const x of [t, ...t.inputs]) keep(viewOf(x).root);
+    if (t.op.form === "kernel") [t, ...t.inputs.map((_, i) => inputOf(t, i).root)].forEach(keep);
     else if (isRowFold(t) || t.op.name === "stored" || (!fuse && t.op.form !== "source")) keep(t);
   }
   // From users to inputs: how often would each element be computed if it were not stored?
@@ -140,6 +146,8 @@ class Scheduler {
   private readonly packed = new Map<Tensor, Storage>();
   private readonly anchors: ReadonlySet<Tensor>;
   private readonly outputs: ReadonlySet<Tensor>;
+  /** Tensors that share no allocation: outputs, and what kernels overwrite. */
+  private readonly alone: ReadonlySet<Tensor>;
   private readonly target: Target;
   private readonly fuse: boolean;
 
@@ -150,6 +158,10 @@ class Scheduler {
     fuse: boolean,
   ) {
     this.outputs = new Set(outputs.map(memoryOf));
+    const updated = topological(outputs).flatMap((t) =>
+      t.inputs.filter((_, i) => t.op.form === "kernel" && t.op.updates === i),
+    );
+    this.alone = new Set([...this.outputs, ...updated.map(memoryOf)]);
     this.anchors = anchors;
     this.target = target;
     this.fuse = fuse;
@@ -172,7 +184,7 @@ class Scheduler {
   private place(t: Tensor): void {
     const reads = below(t, this.anchors);
     if (t.op.form === "kernel") {
-      for (const x of t.inputs) reads.add(viewOf(x).root);
+      t.inputs.forEach((_, i) => reads.add(inputOf(t, i).root));
       return this.join({ rows: 1, anchors: [], isKernel: true }, t, reads);
     }
     if (this.fuse)
@@ -230,7 +242,7 @@ class Scheduler {
   /** Results that fold a row are small and many: those of a region lie in one allocation. */
   private newStorage(unit: Unit, t: Tensor): Storage {
     const first = unit.anchors.find((x) => this.packed.has(x));
-    if (!isRowFold(t) || this.outputs.has(t)) return { root: t, offset: 0 };
+    if (!isRowFold(t) || this.alone.has(t)) return { root: t, offset: 0 };
     const count = unit.anchors.filter((x) => this.packed.has(x)).length;
     return { root: first ?? t, offset: count * unit.rows };
   }
@@ -261,7 +273,7 @@ class Scheduler {
       this.leaves.set(unit, new Set());
     }
     const storage = this.newStorage(unit, t);
-    if (isRowFold(t) && !this.outputs.has(t)) this.packed.set(t, storage);
+    if (isRowFold(t) && !this.alone.has(t)) this.packed.set(t, storage);
     unit.anchors.push(t);
     this.home.set(t, unit);
     for (const x of reads) {

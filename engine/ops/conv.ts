@@ -16,6 +16,7 @@ import {
   type Cotangent,
   type Kernel,
   type KernelOp,
+  type Target,
   type Tensor,
 } from "../graph/tensor.ts";
 
@@ -88,12 +89,44 @@ function each(
         }
 }
 
-function kernel(shader: string, e: Extents, window: Window, grid: Kernel["grid"]): Kernel {
+/** Four loads then feed 32 products, as the shaders `*_lanes` and `conv_channels` have it. */
+const TILE = 16;
+
+/** Whether an adapter has subgroups wide enough to hand a tile's values around. */
+const hasLanes = (target: Target): boolean => target.subgroupSize >= 8;
+
+const flops = (e: Extents): number => 2 * e.N * e.O * e.I * e.J * e.C * e.R * e.Q;
+
+/** Convolution of `x` to `y` channels, forwards or transposed in the images: two shaders, one formula. */
+function imageKernel(
+  e: Extents,
+  { stride: S, padding: P }: Window,
+  target: Target,
+  TRANSPOSED: 0 | 1,
+): Kernel {
+  const { N, R, Q } = e;
+  const taps = R * Q;
+  const sides = TRANSPOSED
+    ? { A: e.C, B: e.O, T: e.H, U: e.W, H: e.I, W: e.J, KA: taps, KB: e.C * taps }
+    : { A: e.O, B: e.C, T: e.I, U: e.J, H: e.H, W: e.W, KA: e.C * taps, KB: taps };
+  const constants = { N, R, Q, S, P, ...sides, TRANSPOSED };
+  const pixels = N * sides.T * sides.U;
+  // With few output channels most lanes along them would idle.
+  if (hasLanes(target) && sides.A > 4) {
+    const LANES = target.subgroupSize;
+    return {
+      shader: "conv_channels",
+      constants: { ...constants, LANES },
+      grid: [Math.ceil(pixels / TILE), Math.ceil(sides.A / (2 * LANES)), 1],
+      flops: flops(e),
+    };
+  }
+  const CHANNELS = Math.min(4, sides.A);
   return {
-    shader,
-    constants: { ...e, S: window.stride, P: window.padding },
-    grid,
-    flops: 2 * e.N * e.O * e.I * e.J * e.C * e.R * e.Q,
+    shader: "conv_pixels",
+    constants: { ...constants, CHANNELS },
+    grid: [Math.ceil(pixels / 256), Math.ceil(sides.A / CHANNELS), 1],
+    flops: flops(e),
   };
 }
 
@@ -118,14 +151,8 @@ const conv2dOp: KernelOp<Window> = {
     });
     return out;
   },
-  kernel([x, k], y) {
-    const e = extents("conv2d", x!.shape, k!.shape, window(y));
-    return kernel("conv2d", e, window(y), [
-      Math.ceil((e.N * e.I * e.J) / (64 * 4)),
-      Math.ceil(e.O / 4),
-      1,
-    ]);
-  },
+  kernel: ([x, k], y, target) =>
+    imageKernel(extents("conv2d", x!.shape, k!.shape, window(y)), window(y), target, 0),
 };
 
 const convInputOp: KernelOp<Sized> = {
@@ -148,14 +175,8 @@ const convInputOp: KernelOp<Sized> = {
     });
     return out;
   },
-  kernel([, k], y) {
-    const e = extents("convInput", y.shape, k!.shape, window(y));
-    return kernel("conv_input", e, window(y), [
-      Math.ceil((e.N * e.H * e.W) / (64 * 4)),
-      Math.ceil(e.C / 4),
-      1,
-    ]);
-  },
+  kernel: ([, k], y, target) =>
+    imageKernel(extents("convInput", y.shape, k!.shape, window(y)), window(y), target, 1),
 };
 
 const convKernelOp: KernelOp<Sized> = {
@@ -178,9 +199,23 @@ const convKernelOp: KernelOp<Sized> = {
     });
     return out;
   },
-  kernel([x], y) {
+  kernel([x], y, target) {
+    const { stride: S, padding: P } = window(y);
     const e = extents("convKernel", x!.shape, y.shape, window(y));
-    return kernel("conv_kernel", e, window(y), [e.O, Math.ceil(e.C / 4), 1]);
+    if (!hasLanes(target))
+      return {
+        shader: "conv_kernel",
+        constants: { ...e, S, P },
+        grid: [e.O, Math.ceil(e.C / 4), 1],
+        flops: flops(e),
+      };
+    const LANES = target.subgroupSize;
+    return {
+      shader: "conv_kernel_lanes",
+      constants: { ...e, S, P, LANES },
+      grid: [Math.ceil((e.C * e.R * e.Q) / TILE), Math.ceil(e.O / (2 * LANES)), 1],
+      flops: flops(e),
+    };
   },
 };
 

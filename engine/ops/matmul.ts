@@ -51,16 +51,26 @@ const matmulOp: KernelOp<MatmulParams> = {
       }
     return out;
   },
-  kernel(inputs, y) {
+  kernel(inputs, y, target) {
     const params = y.params as MatmulParams;
     const { m, k, n } = sizes(inputs, params);
     const [am, ak] = strides(m, k, params.transposeA);
     const [bk, bn] = strides(k, n, params.transposeB);
+    const constants = { M: m, K: k, N: n, AM: am, AK: ak, BK: bk, BN: bn };
+    const flops = 2 * m * k * n;
+    const LANES = target.subgroupSize;
+    if (LANES < 8)
+      return {
+        shader: "matmul",
+        constants,
+        grid: [Math.ceil(n / 32), Math.ceil(m / 32), 1],
+        flops,
+      };
     return {
-      shader: "matmul",
-      constants: { M: m, K: k, N: n, AM: am, AK: ak, BK: bk, BN: bn },
-      grid: [Math.ceil(n / 32), Math.ceil(m / 32), 1],
-      flops: 2 * m * k * n,
+      shader: "matmul_lanes",
+      constants: { ...constants, LANES },
+      grid: [Math.ceil(n / (2 * LANES)), Math.ceil(m / 16), 1],
+      flops,
     };
   },
 };
