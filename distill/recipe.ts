@@ -161,6 +161,53 @@ export function readRecipe(path: string): Recipe {
   return parseRecipe(new TextDecoder().decode(readBytes(path)), path);
 }
 
+/**
+ * The recipes of a run's folder: `recipe.yaml` holds one recipe, or several by name. Throws
+ * `FileError` and `RecipeError`.
+ */
+export function readRecipes(path: string): Recipe[] {
+  const text = new TextDecoder().decode(readBytes(path));
+  const value: unknown = parseDocument(text, { prettyErrors: false }).toJS({ maxAliasCount: 10 });
+  const several =
+    typeof value === "object" &&
+    value !== null &&
+    !KEYS.some((key) => key in value) &&
+    Object.values(value).every((entry) => typeof entry === "object" && entry !== null);
+  if (!several) return [parseRecipe(text, path)];
+  return Object.entries(value).map(([name, entry]) =>
+    checkedRecipe(entry, () => `${path}, ${name}`),
+  );
+}
+
+/** Several recipes as YAML, each under its name. */
+export function recipesToYaml(recipes: Readonly<Record<string, Recipe>>): string {
+  return stringify(
+    Object.fromEntries(
+      Object.entries(recipes).map(([name, settings]) => [name, ordered(settings)]),
+    ),
+    { lineWidth: 0 },
+  );
+}
+
+/** A setting as a command-line flag: its dotted name and what it takes. */
+export interface RecipeFlag {
+  readonly name: string;
+  readonly type: "number" | "string" | "boolean";
+}
+
+/** Every setting of a recipe, groups as `group.key`, in the order of the schema. */
+export function recipeFlags(): RecipeFlag[] {
+  const flags = (schema: z.core.JSONSchema.BaseSchema, prefix: string): RecipeFlag[] =>
+    Object.entries(schema.properties ?? {}).flatMap(([key, value]) => {
+      if (typeof value === "boolean") return [];
+      const name = `${prefix}${key}`;
+      if (value.properties) return flags(value, `${name}.`);
+      const type = value.type === "integer" ? "number" : value.type;
+      return [{ name, type: type === "number" || type === "boolean" ? type : "string" }];
+    });
+  return flags(z.toJSONSchema(recipe, { io: "input" }), "");
+}
+
 /** The recipes that come with the package, name → file. */
 export function shippedRecipes(): Map<string, string> {
   const folder = new URL("./recipes/", import.meta.url);
@@ -190,14 +237,19 @@ export function resolveRecipe(
 
 /** The recipe as YAML, keys in the order of the schema: the same recipe gives the same text. */
 export function recipeToYaml(settings: Recipe): string {
-  const ordered = (values: Readonly<Record<string, unknown>>, keys: readonly string[]) =>
-    keys.flatMap((key) => (values[key] === undefined ? [] : [[key, values[key]] as const]));
-  const entries = ordered(settings, KEYS).map(([key, value]) => {
-    const inner = GROUPS[key];
-    const values = value as Readonly<Record<string, unknown>>;
-    return [key, inner === undefined ? value : Object.fromEntries(ordered(values, inner))] as const;
-  });
-  return stringify(Object.fromEntries(entries), { lineWidth: 0 });
+  return stringify(ordered(settings), { lineWidth: 0 });
+}
+
+/** A recipe's settings in the order of the schema, those without a value left out. */
+function ordered(settings: Recipe): Record<string, unknown> {
+  const pick = (values: Readonly<Record<string, unknown>>, keys: readonly string[]) =>
+    Object.fromEntries(
+      keys.flatMap((key) => (values[key] === undefined ? [] : [[key, values[key]] as const])),
+    );
+  const out = pick(settings, KEYS);
+  for (const [key, inner] of Object.entries(GROUPS))
+    out[key] = pick(out[key] as Readonly<Record<string, unknown>>, inner);
+  return out;
 }
 
 type Path = readonly PropertyKey[];

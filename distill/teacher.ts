@@ -3,11 +3,17 @@ import { existsSync } from "node:fs";
 import type { Gpu, Random } from "../engine/index.ts";
 import { initialise, type Model } from "../models/index.ts";
 import type { Dataset } from "./data/dataset.ts";
-import { openRunFolder } from "./files.ts";
+import { FileError, openRunFolder } from "./files.ts";
 import type { Progress } from "./progress.ts";
 import type { Recipe } from "./recipe.ts";
 import { accuracy, hardTargets, minibatches, Trainer } from "./train.ts";
-import { teacherFile, TrajectoryBuffer, writeTrajectory, type TeacherMeta } from "./trajectory.ts";
+import {
+  readTrajectory,
+  teacherFile,
+  TrajectoryBuffer,
+  writeTrajectory,
+  type TeacherMeta,
+} from "./trajectory.ts";
 
 export interface TeachOptions {
   readonly gpu: Gpu;
@@ -40,6 +46,7 @@ export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
     for (let expert = 0; expert < experts; expert++) {
       const file = teacherFile(folder, expert);
       if (existsSync(file)) {
+        checkSame(file, metaOf(options, []));
         progress.update((expert + 1) * epochs);
         continue;
       }
@@ -52,6 +59,16 @@ export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
     progress.stop();
   }
   return new TrajectoryBuffer(folder);
+}
+
+/** A teacher that was kept must be the one that would be trained. */
+function checkSame(file: string, wanted: TeacherMeta): void {
+  const { meta } = readTrajectory(file);
+  for (const key of Object.keys(wanted) as (keyof TeacherMeta)[])
+    if (key !== "testAccuracy" && meta[key] !== wanted[key])
+      throw new FileError(
+        `${file}: the teacher's ${key} must be ${wanted[key]}, got ${meta[key]}; use another folder or remove it`,
+      );
 }
 
 function metaOf({ dataset, recipe }: TeachOptions, testAccuracy: number[]): TeacherMeta {

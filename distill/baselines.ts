@@ -1,0 +1,56 @@
+/** @file What a distilled set is compared with: random real images, and the whole training set. */
+import type { Random } from "../engine/index.ts";
+import type { Dataset } from "./data/dataset.ts";
+import { randomReal, teacherLogits } from "./start.ts";
+import { hardTargets, softTargets, Trainer, type TrainingSet } from "./train.ts";
+import type { Model } from "../models/index.ts";
+import type { TrajectoryBuffer } from "./trajectory.ts";
+import type { Gpu } from "../engine/index.ts";
+
+/** Rows of a table of results. */
+export type Method = "full" | "random" | "random-soft" | "datm";
+
+/** The whole training set with its labels. */
+export function wholeSet({ train, classes }: Dataset): TrainingSet {
+  return {
+    count: train.count,
+    images: (indices) => train.images(indices),
+    targets: hardTargets(train.labels, classes.length),
+  };
+}
+
+/** A set held in memory: images `[N, C, H, W]` and label logits `[N, K]`. */
+export function syntheticSet(
+  images: Float32Array,
+  labels: Float32Array,
+  classes: number,
+): TrainingSet {
+  const count = labels.length / classes;
+  const size = images.length / count;
+  const take = (indices: ArrayLike<number>): Float32Array => {
+    const out = new Float32Array(indices.length * size);
+    for (let i = 0; i < indices.length; i++)
+      out.set(images.subarray(indices[i]! * size, (indices[i]! + 1) * size), i * size);
+    return out;
+  };
+  return { count, images: take, targets: softTargets(labels, classes) };
+}
+
+/** `ipc` random real images a class with their labels, and the same with the teachers' soft labels. */
+export async function randomSets(
+  gpu: Gpu,
+  model: Model,
+  dataset: Dataset,
+  teachers: TrajectoryBuffer,
+  ipc: number,
+  random: Random,
+): Promise<{ hard: TrainingSet; soft: TrainingSet }> {
+  const classes = dataset.classes.length;
+  const numbers = randomReal(dataset, ipc, random);
+  const images = Float32Array.from(dataset.train.images(numbers));
+  const labels = Array.from(numbers, (i) => dataset.train.labels[i]!);
+  using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
+  const logits = await teacherLogits({ dataset, teachers, trainer }, numbers);
+  const soft = syntheticSet(images, logits, classes);
+  return { hard: { ...soft, targets: hardTargets(labels, classes) }, soft };
+}

@@ -1,0 +1,43 @@
+/** @file `npm run demo`: the handwritten digits distilled to 1 and 10 images a class, and the proof. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeAtomic } from "../files.ts";
+import { readRecipe, recipesToYaml, shippedRecipes, type Recipe } from "../recipe.ts";
+import { beginRun, distil, scoreDistilled, scoreRandom, scoreWhole, teachersOf } from "../run.ts";
+import { formatTable, type ResultRow } from "../table.ts";
+import { reportError } from "./main.ts";
+import { openGpu, progressFor } from "./options.ts";
+
+/** Distils by each recipe into `folder` and returns the table's rows. */
+async function demo(folder: string, recipes: readonly [Recipe, ...Recipe[]]): Promise<ResultRow[]> {
+  const settings = { adapter: undefined, profile: "safe", quiet: false } as const;
+  const named = Object.fromEntries(recipes.map((recipe) => [`ipc${recipe.ipc}`, recipe]));
+  writeAtomic(join(folder, "recipe.yaml"), recipesToYaml(named));
+  using gpu = await openGpu(settings, recipes[0]);
+  const context = { gpu, folder, progress: progressFor(settings) };
+  context.progress.log(`adapter: ${gpu.facts.name} (${gpu.facts.kind})`);
+  const rows = [await scoreWhole(context, recipes[0])];
+  const teachers = await teachersOf(context, recipes[0]);
+  for (const recipe of recipes) {
+    await distil(context, recipe, teachers);
+    rows.push(...(await scoreRandom(context, recipe, teachers)));
+    rows.push(await scoreDistilled(context, recipe));
+    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
+  }
+  return rows;
+}
+
+try {
+  const shipped = shippedRecipes();
+  const recipe = (name: string): Recipe => readRecipe(shipped.get(name)!);
+  // A demo shows all of the work, every time.
+  rmSync(join("runs", "demo"), { recursive: true, force: true });
+  const folder = beginRun(join("runs", "demo"));
+  const begun = performance.now();
+  const rows = await demo(folder, [recipe("digits-ipc1"), recipe("digits-ipc10")]);
+  console.log(`\n${formatTable(rows)}\n`);
+  const seconds = ((performance.now() - begun) / 1000).toFixed(0);
+  console.log(`Done in ${seconds} s. Look at runs/demo/images-ipc1.png and images-ipc10.png.`);
+} catch (error) {
+  process.exitCode = reportError(error);
+}

@@ -1,0 +1,45 @@
+/** @file `potstill evaluate`: what the distilled sets of a run are worth beside random real images. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { CommandModule } from "yargs";
+import { FileError, writeAtomic } from "../files.ts";
+import { readRecipes } from "../recipe.ts";
+import { distilledFile, scoreDistilled, scoreRandom, scoreWhole, teachersOf } from "../run.ts";
+import { formatTable } from "../table.ts";
+import { commonOptions, openGpu, progressFor, type CommonArguments } from "./options.ts";
+
+interface EvaluateArguments extends CommonArguments {
+  readonly run: string;
+}
+
+export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
+  command: "evaluate <run>",
+  describe: "Train fresh networks on a run's distilled sets and test them",
+  builder: (yargs) =>
+    commonOptions(
+      yargs.positional("run", {
+        type: "string",
+        demandOption: true,
+        describe: "Folder of a run",
+      }),
+    ).example("$0 evaluate runs/demo", "the table of the demo once more"),
+  handler: async (args) => {
+    const folder = args.run;
+    const recipes = readRecipes(join(folder, "recipe.yaml"));
+    for (const { ipc } of recipes)
+      if (!existsSync(distilledFile(folder, ipc)))
+        throw new FileError(
+          `${distilledFile(folder, ipc)}: the run must be finished, got no such file`,
+        );
+    using gpu = await openGpu(args, recipes[0]!);
+    const context = { gpu, folder, progress: progressFor(args) };
+    const rows = [await scoreWhole(context, recipes[0]!)];
+    for (const recipe of recipes) {
+      const teachers = await teachersOf(context, recipe);
+      rows.push(...(await scoreRandom(context, recipe, teachers)));
+      rows.push(await scoreDistilled(context, recipe));
+    }
+    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
+    console.log(formatTable(rows));
+  },
+};

@@ -1,0 +1,47 @@
+/** @file Options that commands share, and opening the adapter that suits the work. */
+import type { Argv } from "yargs";
+import { Gpu } from "../../engine/index.ts";
+import { createProgress, type Progress } from "../progress.ts";
+import type { Recipe } from "../recipe.ts";
+import { taskOf } from "../run.ts";
+
+export interface CommonArguments {
+  readonly adapter: string | undefined;
+  readonly profile: "safe" | "fast";
+  readonly quiet: boolean;
+}
+
+/** `--adapter`, `--profile` and `--quiet`. */
+export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
+  return yargs
+    .option("adapter", {
+      type: "string",
+      describe: "hardware, lavapipe, swiftshader or part of an adapter's name",
+    })
+    .option("profile", {
+      choices: ["safe", "fast"] as const,
+      default: "safe" as const,
+      describe: "Dawn's settings: everything checked, or nothing",
+    })
+    .option("quiet", {
+      type: "boolean",
+      default: false,
+      describe: "Print errors and results only",
+    });
+}
+
+/**
+ * Multiplications of a minibatch's forward pass, roughly, below which kernels are so small that a
+ * software adapter runs them faster on one thread than it wakes a second.
+ */
+const SMALL_WORK = 1e8;
+
+/** The adapter for a recipe's work. */
+export function openGpu({ adapter, profile }: CommonArguments, recipe: Recipe): Promise<Gpu> {
+  const { model } = taskOf(recipe);
+  const work =
+    model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
+  return Gpu.open({ adapter, profile, threads: work < SMALL_WORK ? "one" : "all" });
+}
+
+export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });

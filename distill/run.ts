@@ -1,0 +1,187 @@
+/** @file A run: from a recipe to teachers, a distilled set, and what it is worth, in one folder. */
+import { join } from "node:path";
+import { appendFileSync } from "node:fs";
+import { Random, type Gpu } from "../engine/index.ts";
+import { buildModel, type Model } from "../models/index.ts";
+import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
+import type { Dataset } from "./data/dataset.ts";
+import { loadDataset } from "./data/registry.ts";
+import { readDistilled, writeDistilled } from "./distilled.ts";
+import { evaluate, type Accuracies } from "./evaluate.ts";
+import { fileError, openRunFolder, writeAtomic } from "./files.ts";
+import { match, type DistilledSet, type IterationRecord } from "./match.ts";
+import { contactSheet } from "./pictures.ts";
+import type { Progress } from "./progress.ts";
+import type { Recipe } from "./recipe.ts";
+import { startingSet } from "./start.ts";
+import { resultRow, type ResultRow } from "./table.ts";
+import { teach } from "./teacher.ts";
+import { Trainer, type TrainingSet } from "./train.ts";
+import type { TrajectoryBuffer } from "./trajectory.ts";
+
+/** What the steps of a run share. */
+export interface RunContext {
+  readonly gpu: Gpu;
+  readonly folder: string;
+  readonly progress: Progress;
+}
+
+/** The recipe's data and network. */
+export function taskOf(recipe: Recipe): { dataset: Dataset; model: Model } {
+  const dataset = loadDataset(recipe.dataset);
+  const { channels, height: size, classes } = dataset;
+  const task = { channels, size, classes: classes.length };
+  return { dataset, model: buildModel(recipe.network, task, { width: recipe.width }) };
+}
+
+/** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */
+const randomOf = (recipe: Recipe, purpose: string): Random =>
+  new Random(recipe.seed).stream(purpose);
+
+/** The recipe's teachers in `<folder>/buffer`, trained unless they are there. */
+export function teachersOf(
+  { gpu, folder, progress }: RunContext,
+  recipe: Recipe,
+): Promise<TrajectoryBuffer> {
+  const { dataset, model } = taskOf(recipe);
+  const random = randomOf(recipe, "teachers");
+  return teach({ gpu, dataset, model, recipe, folder: join(folder, "buffer"), random, progress });
+}
+
+/** Path of the distilled set for a number of images a class. */
+export const distilledFile = (folder: string, ipc: number): string =>
+  join(folder, `distilled-ipc${ipc}.safetensors`);
+
+/**
+ * Distils by the recipe: writes `distilled-ipc<n>.safetensors`, `images-ipc<n>.png`, and a line an
+ * iteration to `metrics.jsonl`.
+ * @throws FileError when a file cannot be written; DistillError when the run cannot go on.
+ */
+export async function distil(
+  context: RunContext,
+  recipe: Recipe,
+  teachers: TrajectoryBuffer,
+): Promise<DistilledSet> {
+  const { gpu, folder, progress } = context;
+  const { dataset, model } = taskOf(recipe);
+  const { ipc, iterations } = recipe;
+  using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
+  const random = randomOf(recipe, `distil ipc ${ipc}`);
+  const source = { dataset, teachers, trainer };
+  const start = await startingSet(source, recipe.init, ipc, random.stream("start"));
+
+  let skipped = 0;
+  const onIteration = (record: IterationRecord): void => {
+    appendMetrics(folder, { event: "iteration", ipc, ...record });
+    if (!record.accepted) skipped++;
+    const { loss, lr } = record;
+    progress.update(record.iteration, { loss, lr, ...(skipped > 0 ? { skipped } : {}) });
+  };
+  progress.start(`distil ipc ${ipc}`, iterations);
+  let set: DistilledSet;
+  try {
+    set = await match({ gpu, model, recipe, teachers, start, random, onIteration });
+  } finally {
+    progress.stop();
+  }
+  const { channels, height, width, classes, mean, std } = dataset;
+  const rows = classes.length;
+  writeDistilled(distilledFile(folder, ipc), set, [rows * ipc, channels, height, width], {
+    dataset: recipe.dataset,
+    ipc,
+    network: recipe.network,
+    width: recipe.width,
+    mean,
+    std,
+  });
+  const sheet = contactSheet({ ...dataset, images: set.images, rows, columns: ipc });
+  writeAtomic(join(folder, `images-ipc${ipc}.png`), sheet);
+  return set;
+}
+
+/** Adds a line to `metrics.jsonl`. */
+export function appendMetrics(folder: string, record: object): void {
+  const path = join(folder, "metrics.jsonl");
+  try {
+    appendFileSync(path, `${JSON.stringify(record)}\n`);
+  } catch (error) {
+    throw fileError(path, "writable", error);
+  }
+}
+
+/** Opens a run's folder for new metrics. */
+export function beginRun(folder: string): string {
+  const path = openRunFolder(folder);
+  writeAtomic(join(path, "metrics.jsonl"), "");
+  return path;
+}
+
+/** Trains fresh networks on a set by the recipe's protocol; `lr` is the set's own. */
+async function score(
+  { gpu, folder, progress }: RunContext,
+  recipe: Recipe,
+  row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
+  set: TrainingSet,
+): Promise<ResultRow> {
+  const { dataset, model } = taskOf(recipe);
+  const { num_eval: seeds, momentum, weight_decay: weightDecay } = recipe.evaluation;
+  const { method, ipc, lr, epochs, batch } = row;
+  const settings = { seeds, epochs, batch, lr, momentum, weightDecay };
+  const random = randomOf(recipe, "evaluation");
+  progress.start(
+    `evaluate ${method}${method === "full" ? "" : ` ipc ${ipc}`}`,
+    seeds * (epochs + 1),
+  );
+  let result: Accuracies;
+  try {
+    const report = (done: number): void => progress.update(done);
+    result = await evaluate(gpu, model, set, dataset, settings, random, report);
+  } finally {
+    progress.stop();
+  }
+  appendMetrics(folder, { event: "evaluation", method, ipc, lr, accuracies: result.values });
+  return resultRow(method, ipc, recipe.network, result);
+}
+
+/** Learning rate of networks trained on sets that have learned none. */
+const baselineLr = (recipe: Recipe): number => recipe.evaluation.lr ?? recipe.lr_teacher;
+
+/** The row of the whole training set: the teachers' minibatches and passes over the data. */
+export function scoreWhole(context: RunContext, recipe: Recipe): Promise<ResultRow> {
+  const { dataset } = taskOf(recipe);
+  const { epochs, batch } = recipe.teachers;
+  const ipc = Math.round(dataset.train.count / dataset.classes.length);
+  const row = { method: "full", ipc, lr: baselineLr(recipe), epochs: 2 * epochs, batch } as const;
+  return score(context, recipe, row, wholeSet(dataset));
+}
+
+/** The rows of random real images, with hard and with soft labels. */
+export async function scoreRandom(
+  context: RunContext,
+  recipe: Recipe,
+  teachers: TrajectoryBuffer,
+): Promise<ResultRow[]> {
+  const { dataset, model } = taskOf(recipe);
+  const { ipc } = recipe;
+  const random = randomOf(recipe, `random real ipc ${ipc}`);
+  const { hard, soft } = await randomSets(context.gpu, model, dataset, teachers, ipc, random);
+  const { epoch_eval_train: epochs, batch } = recipe.evaluation;
+  const row = { ipc, lr: baselineLr(recipe), epochs, batch };
+  return [
+    await score(context, recipe, { ...row, method: "random" }, hard),
+    await score(context, recipe, { ...row, method: "random-soft" }, soft),
+  ];
+}
+
+/**
+ * The row of a distilled set, read back from its file.
+ * @throws FileError when it is damaged or was made for other data or another network.
+ */
+export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
+  const { dataset } = taskOf(recipe);
+  const { ipc } = recipe;
+  const { images, labels, lr } = readDistilled(distilledFile(context.folder, ipc));
+  const { epoch_eval_train: epochs, batch } = recipe.evaluation;
+  const set = syntheticSet(images, labels, dataset.classes.length);
+  return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, set);
+}

@@ -1,0 +1,51 @@
+/** @file Results: rows of accuracies, as a file and as a table to read. */
+import type { Method } from "./baselines.ts";
+import type { Accuracies } from "./evaluate.ts";
+
+/** One row; accuracies in 0..1. */
+export interface ResultRow {
+  readonly method: Method;
+  readonly ipc: number;
+  readonly network: string;
+  readonly mean: number;
+  readonly std: number;
+  readonly seeds: number;
+}
+
+export function resultRow(
+  method: Method,
+  ipc: number,
+  network: string,
+  { mean, std, values }: Accuracies,
+): ResultRow {
+  return { method, ipc, network, mean, std, seeds: values.length };
+}
+
+const titles: Record<Method, string> = {
+  full: "whole training set",
+  random: "random real images",
+  "random-soft": "random real, teacher's soft labels",
+  datm: "distilled (DATM)",
+};
+
+/** The rows as aligned text: accuracy in percent, mean ± standard deviation. */
+export function formatTable(rows: readonly ResultRow[]): string {
+  const percent = (x: number): string => (100 * x).toFixed(1);
+  const cells = rows.map((row) => [
+    titles[row.method],
+    row.method === "full" ? "all" : String(row.ipc),
+    row.network,
+    `${percent(row.mean)} ± ${percent(row.std)} %`,
+    String(row.seeds),
+  ]);
+  const lines = [["method", "images a class", "network", "test accuracy", "seeds"], ...cells];
+  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
