@@ -1,7 +1,6 @@
 /** @file What a distilled set is compared with: random real images, and the whole training set. */
-import type { Random } from "../engine/index.ts";
 import type { Dataset } from "./data/dataset.ts";
-import { randomReal, teacherLogits } from "./start.ts";
+import { teacherLogits } from "./start.ts";
 import { hardTargets, softTargets, Trainer, type TrainingSet } from "./train.ts";
 import type { Model } from "../models/index.ts";
 import type { TrajectoryBuffer } from "./trajectory.ts";
@@ -36,21 +35,23 @@ export function syntheticSet(
   return { count, images: take, targets: softTargets(labels, classes) };
 }
 
-/** `ipc` random real images a class with their labels, and the same with the teachers' soft labels. */
+/** Real images of given numbers with their labels, and the same with the teachers' soft labels. */
 export async function randomSets(
   gpu: Gpu,
   model: Model,
   dataset: Dataset,
   teachers: TrajectoryBuffer,
-  ipc: number,
-  random: Random,
-): Promise<{ hard: TrainingSet; soft: TrainingSet }> {
+  draws: readonly Uint32Array[],
+): Promise<{ hard: TrainingSet; soft: TrainingSet }[]> {
   const classes = dataset.classes.length;
-  const numbers = randomReal(dataset, ipc, random);
-  const images = Float32Array.from(dataset.train.images(numbers));
-  const labels = Array.from(numbers, (i) => dataset.train.labels[i]!);
   using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
-  const logits = await teacherLogits({ dataset, teachers, trainer }, numbers);
-  const soft = syntheticSet(images, logits, classes);
-  return { hard: { ...soft, targets: hardTargets(labels, classes) }, soft };
+  const sets = [];
+  for (const numbers of draws) {
+    const images = Float32Array.from(dataset.train.images(numbers));
+    const labels = Array.from(numbers, (i) => dataset.train.labels[i]!);
+    const logits = await teacherLogits({ dataset, teachers, trainer }, numbers);
+    const soft = syntheticSet(images, logits, classes);
+    sets.push({ hard: { ...soft, targets: hardTargets(labels, classes) }, soft });
+  }
+  return sets;
 }

@@ -32,23 +32,25 @@ export function summarise(values: readonly number[]): Accuracies {
 const EPOCHS_A_TURN = 50;
 
 /**
- * Trains a fresh network for each seed on `set` and tests it once, after the last epoch.
- * `report` is told how many of the seeds × (E + 1) epochs are done.
+ * Trains a fresh network for each seed on that seed's set and tests it once, after the last epoch.
+ * Sets have equally many images. `report` is told how many of the seeds × (E + 1) epochs are done.
  */
 export async function evaluate(
   gpu: Gpu,
   model: Model,
-  set: TrainingSet,
+  setOf: (seed: number) => TrainingSet,
   dataset: Dataset,
   settings: EvaluationSettings,
   random: Random,
   report: (epochs: number) => void = () => undefined,
 ): Promise<Accuracies> {
   const { seeds, epochs, batch, momentum, weightDecay } = settings;
-  using trainer = await Trainer.compile(gpu, model, set, batch);
+  using trainer = await Trainer.compile(gpu, model, setOf(0), batch);
   const drop = Math.floor(epochs / 2) + 1;
   const values: number[] = [];
   for (let seed = 0; seed < seeds; seed++) {
+    const set = setOf(seed);
+    trainer.use(set);
     const own = random.stream(`seed ${seed}`);
     trainer.reset(initialise(model, own.stream("parameters")));
     const order = own.stream("order");

@@ -13,7 +13,7 @@ import { match, type DistilledSet, type IterationRecord } from "./match.ts";
 import { contactSheet } from "./pictures.ts";
 import type { Progress } from "./progress.ts";
 import type { Recipe } from "./recipe.ts";
-import { startingSet } from "./start.ts";
+import { randomReal, startingSet } from "./start.ts";
 import { resultRow, type ResultRow } from "./table.ts";
 import { teach } from "./teacher.ts";
 import { Trainer, type TrainingSet } from "./train.ts";
@@ -116,12 +116,12 @@ export function beginRun(folder: string): string {
   return path;
 }
 
-/** Trains fresh networks on a set by the recipe's protocol; `lr` is the set's own. */
+/** Trains fresh networks on sets, one a seed, by the recipe's protocol; `lr` is the sets' own. */
 async function score(
   { gpu, folder, progress }: RunContext,
   recipe: Recipe,
   row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
-  set: TrainingSet,
+  setOf: (seed: number) => TrainingSet,
 ): Promise<ResultRow> {
   const { dataset, model } = taskOf(recipe);
   const { num_eval: seeds, momentum, weight_decay: weightDecay } = recipe.evaluation;
@@ -135,7 +135,7 @@ async function score(
   let result: Accuracies;
   try {
     const report = (done: number): void => progress.update(done);
-    result = await evaluate(gpu, model, set, dataset, settings, random, report);
+    result = await evaluate(gpu, model, setOf, dataset, settings, random, report);
   } finally {
     progress.stop();
   }
@@ -152,10 +152,11 @@ export function scoreWhole(context: RunContext, recipe: Recipe): Promise<ResultR
   const { epochs, batch } = recipe.teachers;
   const ipc = Math.round(dataset.train.count / dataset.classes.length);
   const row = { method: "full", ipc, lr: baselineLr(recipe), epochs: 2 * epochs, batch } as const;
-  return score(context, recipe, row, wholeSet(dataset));
+  const set = wholeSet(dataset);
+  return score(context, recipe, row, () => set);
 }
 
-/** The rows of random real images, with hard and with soft labels. */
+/** The rows of random real images, with hard and with soft labels; every seed draws its own images. */
 export async function scoreRandom(
   context: RunContext,
   recipe: Recipe,
@@ -164,12 +165,15 @@ export async function scoreRandom(
   const { dataset, model } = taskOf(recipe);
   const { ipc } = recipe;
   const random = randomOf(recipe, `random real ipc ${ipc}`);
-  const { hard, soft } = await randomSets(context.gpu, model, dataset, teachers, ipc, random);
+  const draws = Array.from({ length: recipe.evaluation.num_eval }, (_, seed) =>
+    randomReal(dataset, ipc, random.stream(`seed ${seed}`)),
+  );
+  const sets = await randomSets(context.gpu, model, dataset, teachers, draws);
   const { epoch_eval_train: epochs, batch } = recipe.evaluation;
   const row = { ipc, lr: baselineLr(recipe), epochs, batch };
   return [
-    await score(context, recipe, { ...row, method: "random" }, hard),
-    await score(context, recipe, { ...row, method: "random-soft" }, soft),
+    await score(context, recipe, { ...row, method: "random" }, (seed) => sets[seed]!.hard),
+    await score(context, recipe, { ...row, method: "random-soft" }, (seed) => sets[seed]!.soft),
   ];
 }
 
@@ -183,5 +187,5 @@ export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<Res
   const { images, labels, lr } = readDistilled(distilledFile(context.folder, ipc));
   const { epoch_eval_train: epochs, batch } = recipe.evaluation;
   const set = syntheticSet(images, labels, dataset.classes.length);
-  return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, set);
+  return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, () => set);
 }

@@ -48,7 +48,7 @@ export class Trainer implements Disposable {
   readonly model: Model;
   readonly batch: number;
   private readonly program: Program;
-  private readonly set: TrainingSet;
+  private set: TrainingSet;
   private readonly capacity: number;
   private readonly steps: number;
   private loaded = false;
@@ -76,6 +76,19 @@ export class Trainer implements Disposable {
     const width = Math.min(batch, set.count);
     const program = await Program.compile(gpu, trainingProcedures(model, capacity, steps, width));
     return new Trainer(program, model, set, { batch: width, capacity, steps });
+  }
+
+  /**
+   * Trains on another set of as many images from now on.
+   * @throws RangeError when it has another number.
+   */
+  use(set: TrainingSet): void {
+    if (set.count !== this.set.count)
+      throw new RangeError(
+        `trainer: a set must have ${this.set.count} images as before, got ${set.count}`,
+      );
+    this.set = set;
+    this.loaded = false;
   }
 
   /** Sets the parameters θ `[P]` and forgets the momentum. */

@@ -13,11 +13,12 @@ export * from "./ops/derived.ts";
 export { constantValue, full, iota, variable } from "./ops/source.ts";
 export { grad, GradError, vjp, type GradOptions } from "./autodiff/grad.ts";
 export { interpret, type Values } from "./cpu/interpret.ts";
+export { Program, type CompileOptions, type HostData, type Procedure } from "./gpu/program.ts";
 export {
-  Program,
-  type CompileOptions,
-  type HostData,
-  type Procedure,
-} from "./gpu/program.ts";
-export { AdapterError, DeviceLostError, Gpu, type AdapterFacts, type GpuOptions } from "./gpu/device.ts";
+  AdapterError,
+  DeviceLostError,
+  Gpu,
+  type AdapterFacts,
+  type GpuOptions,
+} from "./gpu/device.ts";
 export { Random } from "./random.ts";

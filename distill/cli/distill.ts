@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import { loadDataset } from "../data/registry.ts";
-import { writeAtomic } from "../files.ts";
+import { openRunFolder, writeAtomic } from "../files.ts";
 import {
   readRecipe,
   recipeFlags,
@@ -13,7 +13,7 @@ import {
   type Recipe,
   type RecipeOverrides,
 } from "../recipe.ts";
-import { beginRun, distil, scoreDistilled, teachersOf } from "../run.ts";
+import { beginRun, distil, scoreDistilled, taskOf, teachersOf } from "../run.ts";
 import { formatTable } from "../table.ts";
 import { commonOptions, openGpu, progressFor, type CommonArguments } from "./options.ts";
 
@@ -36,9 +36,15 @@ function recipeOptions<T>(yargs: Argv<T>): Argv<T> {
 
 /** What the user set by flags: only names of settings, groups as objects. */
 function overridesOf(args: Readonly<Record<string, unknown>>): RecipeOverrides {
-  const names = recipeFlags().map(({ name }) => name.split(".")[0]!);
-  const given = names.filter((name) => !NOT_FLAGS.has(name) && args[name] !== undefined);
-  return Object.fromEntries(given.map((name) => [name, args[name]]));
+  const overrides: Record<string, unknown> = {};
+  const groups: Record<string, Record<string, unknown>> = {};
+  for (const { name } of recipeFlags()) {
+    if (NOT_FLAGS.has(name) || args[name] === undefined) continue;
+    const [first, key] = name.split(".");
+    if (key === undefined) overrides[name] = args[name];
+    else (groups[first!] ??= {})[key] = args[name];
+  }
+  return { ...overrides, ...groups };
 }
 
 /** The shipped recipe of a data set whose images a class come nearest to `ipc`. */
@@ -80,6 +86,27 @@ export function recipeOf(args: DistillArguments & Readonly<Record<string, unknow
     : recipe;
 }
 
+/**
+ * Checks against the data what a recipe alone cannot tell, before anything is written or trained.
+ * @throws RecipeError, ModelError.
+ */
+function checkFits(recipe: Recipe): void {
+  const { train, classes } = taskOf(recipe).dataset;
+  const counts = classes.map((_, k) => train.labels.filter((label) => label === k).length);
+  const least = Math.min(...counts);
+  const problems: string[] = [];
+  if (recipe.ipc > least)
+    problems.push(
+      `ipc: must be at most the images of every class, got ${recipe.ipc} for ${least} of class ${classes[counts.indexOf(least)]!}`,
+    );
+  const images = recipe.ipc * classes.length;
+  if (recipe.batch_syn > images)
+    problems.push(
+      `batch_syn: must be at most the ${images} synthetic images, got ${recipe.batch_syn}`,
+    );
+  if (problems.length > 0) throw new RecipeError(problems);
+}
+
 export const distillCommand: CommandModule<object, DistillArguments> = {
   command: "distill [dataset]",
   describe: "Make a small synthetic set from a large real one",
@@ -98,11 +125,14 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       .example("$0 distill --recipe my.yaml --seed 7 --out runs/mine", "by a recipe of your own"),
   handler: async (args) => {
     const recipe = recipeOf({ ...args });
-    const folder = beginRun(args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`));
-    writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
+    checkFits(recipe);
     using gpu = await openGpu(args, recipe);
-    const context = { gpu, folder, progress: progressFor(args) };
+    const out = args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`);
+    const context = { gpu, folder: openRunFolder(out), progress: progressFor(args) };
+    // Teachers of another kind are refused before anything of an earlier run is replaced.
     const teachers = await teachersOf(context, recipe);
+    const folder = beginRun(out);
+    writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
     await distil(context, recipe, teachers);
     const rows = [await scoreDistilled(context, recipe)];
     writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);

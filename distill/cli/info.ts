@@ -53,6 +53,7 @@ export const infoCommand: CommandModule<object, InfoArguments> = {
     yargs
       .option("adapter", {
         type: "string",
+        requiresArg: true,
         describe: "hardware, lavapipe, swiftshader, null or part of an adapter's name",
       })
       .option("profile", {

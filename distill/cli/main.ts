@@ -34,19 +34,37 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
+const COMMANDS = ["distill", "evaluate", "info"];
+
 /** Arguments that no command understands. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** yargs names a dotted or dashed flag in several spellings; the first is what the user typed. */
-function usageMessage(message: string, flags: readonly string[]): string {
-  const unknown = /^Unknown arguments?: ([^,]+)/.exec(message)?.[1];
-  if (unknown === undefined) return message.replace(/\n/g, " ");
-  const near = closest(unknown, flags);
-  const hint = near === undefined ? "see --help" : `did you mean --${near}?`;
-  return `every flag must be one of the command's, got --${unknown} (${hint})`;
+/** What yargs found wrong with `args`, as one sentence of ours; `flags` are the command's. */
+function usageMessage(problem: string, args: readonly string[], flags: readonly string[]): string {
+  const told = (pattern: RegExp): string[] | undefined => pattern.exec(problem)?.slice(1);
+  const word = args.find((arg) => !arg.startsWith("-"));
+  if (word !== undefined && !COMMANDS.some((command) => args.includes(command)))
+    return `the command must be one of ${COMMANDS.join(", ")}, got "${word}"${hint(closest(word, COMMANDS))}`;
+  const [unknown] = told(/^Unknown arguments?: ([^,]+)/) ?? [];
+  if (unknown !== undefined && args.includes(unknown))
+    return `every word must belong to the command, got "${unknown}" (see --help)`;
+  if (unknown !== undefined) {
+    const near = closest(unknown.slice(unknown.lastIndexOf(".") + 1), flags);
+    return `every flag must be one of the command's, got --${unknown}${hint(near && `--${near}`)}`;
+  }
+  const [valueless] = told(/^Not enough arguments following: (.+)/) ?? [];
+  if (valueless !== undefined) return `--${valueless} must have a value, got none`;
+  const [flag, given, choices] = told(/Argument: (\S+), Given: (.+), Choices: (.+)/) ?? [];
+  if (flag !== undefined) return `--${flag} must be one of ${choices}, got ${given}`;
+  if (problem.startsWith("Not enough non-option arguments"))
+    return "evaluate: the folder of a run must be given, got none (see --help)";
+  return problem.replace(/\s+/g, " ");
 }
+
+const hint = (near: string | undefined): string =>
+  near === undefined ? " (see --help)" : ` (did you mean ${near}?)`;
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -56,16 +74,17 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(distillCommand)
     .command(evaluateCommand)
     .command(infoCommand)
-    .demandCommand(1, "a command must be given: distill, evaluate or info (see --help)")
+    .demandCommand(1, `a command must be given: ${COMMANDS.join(", ")} (see --help)`)
     .strict()
-    .recommendCommands()
-    .parserConfiguration({ "camel-case-expansion": false })
+    .parserConfiguration({ "camel-case-expansion": false, "dot-notation": false })
     .wrap(100)
     .exitProcess(false)
-    .fail((message: string | null, error: Error | undefined, y) => {
-      if (error) throw error;
-      const flags = Object.keys((y.parsed ? y.parsed.aliases : {}) as Record<string, unknown>);
-      throw new UsageError(usageMessage(message ?? "", flags));
+    // Messages are matched, so they must not be translated.
+    .locale("en")
+    .fail((message: string | null, error: Error | undefined) => {
+      if (error && error.name !== "YError") throw error;
+      const flags = Object.keys(parser.parsed ? parser.parsed.aliases : {});
+      throw new UsageError(usageMessage(message ?? error?.message ?? "", args, flags));
     });
   try {
     await parser.parseAsync();

@@ -16,6 +16,7 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
   return yargs
     .option("adapter", {
       type: "string",
+      requiresArg: true,
       describe: "hardware, lavapipe, swiftshader or part of an adapter's name",
     })
     .option("profile", {

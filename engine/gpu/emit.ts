@@ -10,9 +10,10 @@
  * that do not unroll, which would make some shaders take seconds to compile.
  */
 import { decide, flatten, Ix, unflatten, type Atom, type Within } from "../graph/ix.ts";
-import type { LayoutOp, Op, Params, ReduceOp, Tensor } from "../graph/tensor.ts";
+import type { Op, Params, ReduceOp, Tensor } from "../graph/tensor.ts";
 import { sizeOf } from "../graph/shape.ts";
 import { isRowFold } from "./rows.ts";
+import { none, Scope, union, type Value } from "./scope.ts";
 
 /** Invocations that share a row: one, a subgroup, or a workgroup of that many. */
 export interface Lanes {
@@ -60,49 +61,6 @@ export class NotFusible extends Error {
 }
 
 type Counter = (index: string, params: Params) => string;
-
-interface Value {
-  readonly text: string;
-  /** Loop variables that the value depends on. */
-  readonly deps: ReadonlySet<string>;
-}
-
-/** Statements of one block of the shader, with what they have computed. */
-class Scope {
-  readonly lines: string[];
-  readonly memo = new Map<string, Value>();
-  readonly parent: Scope | undefined;
-  /** The loop's variable, if this block is a loop's body, else empty. */
-  readonly loop: string;
-  /** How often the block runs, for counting operations. */
-  readonly times: number;
-
-  /** `lines` are another block's when the text goes on there, as an else branch does. */
-  constructor(parent?: Scope, { loop = "", times = 1, lines = [] as string[] } = {}) {
-    this.parent = parent;
-    this.loop = loop;
-    this.lines = lines;
-    this.times = (parent?.times ?? 1) * times;
-  }
-
-  find(key: string): Value | undefined {
-    return this.memo.get(key) ?? this.parent?.find(key);
-  }
-
-  /** The outermost block in which a value with these dependencies may stand: loops are left, branches not. */
-  place(deps: ReadonlySet<string>): Scope {
-    let scope: Scope = this;
-    while (scope.parent && scope.loop !== "" && !deps.has(scope.loop)) scope = scope.parent;
-    return scope;
-  }
-}
-
-const none: ReadonlySet<string> = new Set();
-
-function union(...sets: ReadonlySet<string>[]): ReadonlySet<string> {
-  const filled = sets.filter((set) => set.size > 0);
-  return filled.length <= 1 ? (filled[0] ?? none) : new Set(filled.flatMap((set) => [...set]));
-}
 
 /** Folds of at most this many elements are written out instead of looped over. */
 const UNROLL = 9;
@@ -248,7 +206,7 @@ class Emitter {
       case "source":
         return !op.wgsl
           ? this.load(t, index, scope, key)
-          : this.pullSource(t, op.wgsl as Counter, index, scope, key);
+          : this.pullSource(t, op.wgsl, index, scope, key);
       case "elementwise": {
         const inputs = t.inputs.map((x) => this.pull(x, index, scope));
         const deps = union(...inputs.map((v) => v.deps));
@@ -290,7 +248,7 @@ class Emitter {
     scope: Scope,
     key: string,
   ): Value {
-    const read = op.read as LayoutOp["read"];
+    const read = op.read;
     const picks = [];
     for (const pick of read.call(op, index, t.inputs, t)) {
       const when = pick.when.map(decide);
@@ -325,7 +283,7 @@ class Emitter {
       closing += "}";
       outer = new Scope(outer, { lines: outer.lines });
     }
-    target.lines.push(...closing);
+    target.lines.push(closing);
     const value = { text: name, deps };
     target.memo.set(key, value);
     return value;
@@ -379,7 +337,10 @@ class Emitter {
   /** A loop over `length` elements of the row, shared by the lanes; `body` gets the loop's index. */
   private rowLoop(length: number, body: (scope: Scope, i: Ix) => void): void {
     const { lanes } = this.plan;
-    if (length === 1 && lanes.count === 1) return body(this.root, Ix.constant(0));
+    if (length === 1 && lanes.count === 1) {
+      body(this.root, Ix.constant(0));
+      return;
+    }
     const name = this.fresh();
     const scope = new Scope(this.root, { loop: name, times: length });
     body(scope, Ix.variable(name, Math.max(2, length)));

@@ -9,7 +9,7 @@ const caches = new WeakMap<Gpu, Map<string, Promise<GPUComputePipeline>>>();
  */
 export function pipelineFor(gpu: Gpu, code: string, label: string): Promise<GPUComputePipeline> {
   let cache = caches.get(gpu);
-  if (!cache) caches.set(gpu, (cache = new Map()));
+  if (!cache) caches.set(gpu, (cache = new Map<string, Promise<GPUComputePipeline>>()));
   let pipeline = cache.get(code);
   if (!pipeline) cache.set(code, (pipeline = compile(gpu, code, label)));
   return pipeline;

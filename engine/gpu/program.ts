@@ -138,7 +138,8 @@ export class Program implements Disposable {
    */
   run(procedure: string, times = 1): void {
     const tape = this.tapes.get(procedure);
-    if (!tape) throw new RangeError(`run: no procedure ${procedure}, got ${this.names()}`);
+    if (!tape)
+      throw new RangeError(`run: the procedure must be one of ${this.names()}, got ${procedure}`);
     const { device } = this.gpu;
     let encoder = device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
@@ -243,7 +244,7 @@ export class Program implements Disposable {
     const cell = this.cells.get(name);
     if (!cell)
       throw new RangeError(
-        `program: no variable ${name}, got ${[...this.cells.keys()].join(", ")}`,
+        `program: the name must be one of ${[...this.cells.keys()].join(", ")}, got ${name}`,
       );
     return cell;
   }

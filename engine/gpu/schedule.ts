@@ -185,11 +185,15 @@ class Scheduler {
     const reads = below(t, this.anchors);
     if (t.op.form === "kernel") {
       t.inputs.forEach((_, i) => reads.add(inputOf(t, i).root));
-      return this.join({ rows: 1, anchors: [], isKernel: true }, t, reads);
+      this.join({ rows: 1, anchors: [], isKernel: true }, t, reads);
+      return;
     }
     if (this.fuse)
       for (const unit of this.candidates(t, reads))
-        if (this.fits(unit, t, reads)) return this.join(unit, t, reads);
+        if (this.fits(unit, t, reads)) {
+          this.join(unit, t, reads);
+          return;
+        }
     this.join({ rows: t.size, anchors: [], isKernel: false }, t, reads);
   }
 

@@ -138,7 +138,7 @@ export class Tensor {
  * @throws ShapeError when the inputs do not fit.
  */
 export function apply<P extends Params>(op: Op<P>, inputs: readonly Tensor[], params: P): Tensor {
-  return new Tensor(op as unknown as Op, inputs, params);
+  return new Tensor(op, inputs, params);
 }
 
 /** @throws TypeError naming `op` when one of its operands is not f32. */

@@ -72,8 +72,15 @@ export function softCrossEntropy(logits: Tensor, labels: Tensor): Tensor {
   return crossEntropy(logits, softmax(labels));
 }
 
-/** Class numbers `[N]` (u32) as rows `[N, K]` of one 1 and zeros. */
+/**
+ * Class numbers `[N]` (u32) as rows `[N, K]` of one 1 and zeros.
+ * @throws ShapeError when the labels are not of that form.
+ */
 export function oneHot(labels: Tensor, classes: number): Tensor {
+  if (labels.dtype !== "u32" || labels.rank !== 1)
+    throw new ShapeError(
+      `oneHot: labels must be u32 [N], got ${labels.dtype} ${showShape(labels.shape)}`,
+    );
   const shape = [labels.size, classes];
   return equal(
     broadcastTo(reshape(toFloat(labels), [labels.size, 1]), shape),
@@ -134,8 +141,13 @@ export function instanceNorm(x: Tensor, scale: Tensor, shift: Tensor, eps = 1e-5
   return groupNorm(x, x.shape[1] ?? 1, scale, shift, eps);
 }
 
-/** Batch norm of x `[N, C, H, W]` with the statistics of the batch. */
+/**
+ * Batch norm of x `[N, C, H, W]` with the statistics of the batch.
+ * @throws ShapeError when x has not four axes.
+ */
 export function batchNorm(x: Tensor, scale: Tensor, shift: Tensor, eps = 1e-5): Tensor {
+  if (x.rank !== 4)
+    throw new ShapeError(`batchNorm: x must be [N, C, H, W], got ${showShape(x.shape)}`);
   return affine(standardise(x, [0, 2, 3], eps), scale, shift);
 }
 

@@ -73,7 +73,7 @@ const is = (x: Tensor, value: number): boolean => constantValue(x) === value;
 
 /** −x */
 export const neg = unary("neg", {
-  cpu: (x) => -x!,
+  cpu: (x) => -x,
   wgsl: (x) => `(-${x})`,
   vjp: (g) => [neg(g)],
   simplify: ([x]) => (x!.op.name === "neg" ? x!.inputs[0] : undefined),
@@ -81,63 +81,63 @@ export const neg = unary("neg", {
 
 /** eˣ */
 export const exp = unary("exp", {
-  cpu: (x) => Math.exp(x!),
+  cpu: (x) => Math.exp(x),
   wgsl: (x) => `exp(${x})`,
   vjp: (g, _, y) => [mul(g, y)],
 });
 
 /** ln x */
 export const log = unary("log", {
-  cpu: (x) => Math.log(x!),
+  cpu: (x) => Math.log(x),
   wgsl: (x) => `log(${x})`,
   vjp: (g, [x]) => [div(g, x!)],
 });
 
 /** √x */
 export const sqrt = unary("sqrt", {
-  cpu: (x) => Math.sqrt(x!),
+  cpu: (x) => Math.sqrt(x),
   wgsl: (x) => `sqrt(${x})`,
   vjp: (g, _, y) => [div(mul(g, 0.5), y)],
 });
 
 /** |x|; derivative 0 at 0, as PyTorch has it. */
 export const abs = unary("abs", {
-  cpu: (x) => Math.abs(x!),
+  cpu: (x) => Math.abs(x),
   wgsl: (x) => `abs(${x})`,
   vjp: (g, [x]) => [mul(g, sign(x!))],
 });
 
 /** −1, 0 or 1; constant wherever it is smooth. */
 export const sign = unary("sign", {
-  cpu: (x) => Math.sign(x!),
+  cpu: (x) => Math.sign(x),
   wgsl: (x) => `sign(${x})`,
   vjp: () => ["constant"],
 });
 
 /** ⌊x⌋; constant wherever it is smooth. */
 export const floor = unary("floor", {
-  cpu: (x) => Math.floor(x!),
+  cpu: (x) => Math.floor(x),
   wgsl: (x) => `floor(${x})`,
   vjp: () => ["constant"],
 });
 
 /** sin x, in radians */
 export const sin = unary("sin", {
-  cpu: (x) => Math.sin(x!),
+  cpu: (x) => Math.sin(x),
   wgsl: (x) => `sin(${x})`,
   vjp: (g, [x]) => [mul(g, cos(x!))],
 });
 
 /** cos x, in radians */
 export const cos = unary("cos", {
-  cpu: (x) => Math.cos(x!),
+  cpu: (x) => Math.cos(x),
   wgsl: (x) => `cos(${x})`,
   vjp: (g, [x]) => [neg(mul(g, sin(x!)))],
 });
 
 /** tanh x */
 export const tanh = unary("tanh", {
-  cpu: (x) => Math.tanh(x!),
+  cpu: (x) => Math.tanh(x),
   // Past ±9 the f32 result is ±1; some drivers overflow in their own formula.
   wgsl: (x) => `tanh(clamp(${x}, -9.0, 9.0))`,
   vjp: (g, _, y) => [mul(g, sub(1, mul(y, y)))],
@@ -145,14 +145,14 @@ export const tanh = unary("tanh", {
 
 /** 1 / (1 + e⁻ˣ) */
 export const sigmoid = unary("sigmoid", {
-  cpu: (x) => 1 / (1 + Math.exp(-x!)),
+  cpu: (x) => 1 / (1 + Math.exp(-x)),
   wgsl: (x) => `(1.0 / (1.0 + exp(-${x})))`,
   vjp: (g, _, y) => [mul(g, mul(y, sub(1, y)))],
 });
 
 /** a + b */
 export const add = binary("add", {
-  cpu: (a, b) => a! + b!,
+  cpu: (a, b) => a + b,
   wgsl: (a, b) => `(${a} + ${b})`,
   vjp: (g) => [g, g],
   simplify: ([a, b]) => (is(a!, 0) ? b : is(b!, 0) ? a : undefined),
@@ -160,7 +160,7 @@ export const add = binary("add", {
 
 /** a − b */
 export const sub = binary("sub", {
-  cpu: (a, b) => a! - b!,
+  cpu: (a, b) => a - b,
   wgsl: (a, b) => `(${a} - ${b})`,
   vjp: (g) => [g, neg(g)],
   simplify: ([a, b]) => (is(b!, 0) ? a : is(a!, 0) ? neg(b!) : undefined),
@@ -168,7 +168,7 @@ export const sub = binary("sub", {
 
 /** a · b */
 export const mul = binary("mul", {
-  cpu: (a, b) => a! * b!,
+  cpu: (a, b) => a * b,
   wgsl: (a, b) => `(${a} * ${b})`,
   vjp: (g, [a, b]) => [mul(g, b!), mul(g, a!)],
   simplify: ([a, b], y) =>
@@ -187,7 +187,7 @@ export const mul = binary("mul", {
 
 /** a / b */
 export const div = binary("div", {
-  cpu: (a, b) => a! / b!,
+  cpu: (a, b) => a / b,
   wgsl: (a, b) => `(${a} / ${b})`,
   vjp: (g, [, b], y) => [div(g, b!), neg(div(mul(g, y), b!))],
   simplify: ([a, b]) => (is(b!, 1) ? a : undefined),
@@ -195,48 +195,48 @@ export const div = binary("div", {
 
 /** The larger of a and b; where they are equal the derivative goes to a. */
 export const maximum = binary("maximum", {
-  cpu: (a, b) => Math.max(a!, b!),
+  cpu: (a, b) => Math.max(a, b),
   wgsl: (a, b) => `max(${a}, ${b})`,
   vjp: (g, [a, b]) => [mul(g, greaterEqual(a!, b!)), mul(g, greater(b!, a!))],
 });
 
 /** The smaller of a and b; where they are equal the derivative goes to a. */
 export const minimum = binary("minimum", {
-  cpu: (a, b) => Math.min(a!, b!),
+  cpu: (a, b) => Math.min(a, b),
   wgsl: (a, b) => `min(${a}, ${b})`,
   vjp: (g, [a, b]) => [mul(g, greaterEqual(b!, a!)), mul(g, greater(a!, b!))],
 });
 
 /** aᵇ for a > 0 */
 export const pow = binary("pow", {
-  cpu: (a, b) => Math.pow(a!, b!),
+  cpu: (a, b) => Math.pow(a, b),
   wgsl: (a, b) => `pow(${a}, ${b})`,
   vjp: (g, [a, b], y) => [mul(g, mul(b!, pow(a!, sub(b!, 1)))), mul(g, mul(y, log(a!)))],
 });
 
 /** 1 where a > b, else 0 */
 export const greater = binary("greater", {
-  cpu: (a, b) => (a! > b! ? 1 : 0),
+  cpu: (a, b) => (a > b ? 1 : 0),
   wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
   vjp: () => ["constant", "constant"],
 });
 
 /** 1 where a ≥ b, else 0 */
 export const greaterEqual = binary("greaterEqual", {
-  cpu: (a, b) => (a! >= b! ? 1 : 0),
+  cpu: (a, b) => (a >= b ? 1 : 0),
   wgsl: (a, b) => `select(0.0, 1.0, ${a} >= ${b})`,
   vjp: () => ["constant", "constant"],
 });
 
 /** 1 where a = b, else 0 */
 export const equal = binary("equal", {
-  cpu: (a, b) => (a! === b! ? 1 : 0),
+  cpu: (a, b) => (a === b ? 1 : 0),
   wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
   vjp: () => ["constant", "constant"],
 });
 
 const whereOp = declare("where", {
-  cpu: (c, a, b) => (c! !== 0 ? a! : b!),
+  cpu: (c, a, b) => (c !== 0 ? a : b),
   wgsl: (c, a, b) => `select(${b}, ${a}, ${c} != 0.0)`,
   vjp: (g, [c]) => ["constant", where(c!, g, 0), where(c!, 0, g)],
   simplify: ([c, a, b]) => {
@@ -252,8 +252,8 @@ export function where(c: Operand, a: Operand, b: Operand): Tensor {
 
 const stopGradientOp: ElementwiseOp = {
   ...declare("stopGradient", {
-    cpu: (x) => x!,
-    wgsl: (x) => x!,
+    cpu: (x) => x,
+    wgsl: (x) => x,
     vjp: () => ["constant"],
   }),
   dtype: ([x]) => x!.dtype,
@@ -269,7 +269,7 @@ const toFloatOp: ElementwiseOp = {
   name: "toFloat",
   shape: ([x]) => x!.shape,
   vjp: () => ["constant"],
-  cpu: (x) => x!,
+  cpu: (x) => x,
   wgsl: (x) => `f32(${x})`,
 };
 
@@ -285,7 +285,7 @@ function indexOp(name: string, sign: "+" | "-", cpu: (a: number, b: number) => n
     shape: ([a]) => a!.shape,
     dtype: () => "u32",
     vjp: () => ["constant", "constant"],
-    cpu: (a, b) => cpu(a!, b!),
+    cpu: (a, b) => cpu(a, b),
     wgsl: (a, b) => `(${a} ${sign} ${b})`,
   };
   return (a: Tensor, b: Tensor | number): Tensor => {

@@ -87,7 +87,7 @@ const setRowOp: KernelOp = {
   shape([x, row, value]) {
     requireFloat("setRow", [x!, value!]);
     checkIndex("setRow", row!, 0);
-    if (!sameShape(x!.shape.slice(1), value!.shape))
+    if (x!.rank === 0 || !sameShape(x!.shape.slice(1), value!.shape))
       throw new ShapeError(
         `setRow: the value must have the shape of a row of ${showShape(x!.shape)}, got ${showShape(value!.shape)}`,
       );
@@ -99,9 +99,12 @@ const setRowOp: KernelOp = {
     const hit = broadcastTo(equal(number, toFloat(row!)), x!.shape);
     return [where(hit, 0, g), "constant", gather(g, row!)];
   },
-  cpu([x, row, value]) {
+  cpu([x, row, value], [tx]) {
+    const [at] = row!;
+    if (!(at! < tx!.shape[0]!))
+      throw new RangeError(`setRow: the row must be below ${tx!.shape[0]}, got ${at}`);
     const out = x!.slice();
-    out.set(value!, row![0]! * value!.length);
+    out.set(value!, at! * value!.length);
     return out;
   },
   kernel([, , value]) {

@@ -220,6 +220,8 @@ const padOp: LayoutOp<PadParams> = {
       const step = between[axis]! + 1;
       const moved = ix.plus(-before[axis]!);
       when.push({ ix: moved, lower: 0, upper: (x!.shape[axis]! - 1) * step + 1 });
+      // Where the only element of an axis is read, its index is 0.
+      if (x!.shape[axis] === 1) return Ix.constant(0);
       if (step === 1) return moved;
       // Remainders need a non-negative index: shift by a multiple of the step, then back.
       const lift = Math.max(0, Math.ceil(-moved.min / step));
@@ -260,11 +262,12 @@ const concatOp: LayoutOp<{ axis: number }> = {
   dtype: ([x]) => x!.dtype,
   shape(inputs, { axis }) {
     const first = inputs[0]!;
+    if (inputs.some((x) => x.dtype !== first.dtype))
+      throw new TypeError(
+        `concat: types must agree, got ${inputs.map((x) => x.dtype).join(" and ")}`,
+      );
     const fits = inputs.every(
-      (x) =>
-        x.dtype === first.dtype &&
-        x.rank === first.rank &&
-        x.shape.every((n, i) => i === axis || n === first.shape[i]),
+      (x) => x.rank === first.rank && x.shape.every((n, i) => i === axis || n === first.shape[i]),
     );
     if (!fits)
       throw new ShapeError(
@@ -300,9 +303,11 @@ const concatOp: LayoutOp<{ axis: number }> = {
     const axis = y.params["axis"] as number;
     let at = 0;
     return inputs.map((x, input) => {
-      const moved = index.map((ix, i) => (i === axis ? ix.plus(-at) : ix));
-      at += x.shape[axis]!;
-      return { input, index: moved, when: [{ ix: moved[axis]!, lower: 0, upper: x.shape[axis]! }] };
+      const own = index[axis]!.plus(-at);
+      const upper = x.shape[axis]!;
+      at += upper;
+      const moved = index.map((ix, i) => (i === axis ? (upper === 1 ? Ix.constant(0) : own) : ix));
+      return { input, index: moved, when: [{ ix: own, lower: 0, upper }] };
     });
   },
 };
