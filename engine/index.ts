@@ -22,3 +22,4 @@ export {
   type GpuOptions,
 } from "./gpu/device.ts";
 export { Random } from "./random.ts";
+export { measureRoof, type Roof } from "./gpu/timing.ts";

@@ -108,7 +108,7 @@ export class Random {
   }
 
   /** `count` values uniform in [lo, hi), rounded to float32. */
-  fill(count: number, lo: number, hi: number): Float32Array {
+  fill(count: number, lo: number, hi: number): Float32Array<ArrayBuffer> {
     return Float32Array.from({ length: count }, () => lo + (hi - lo) * this.uniform());
   }
 }

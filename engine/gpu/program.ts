@@ -113,9 +113,16 @@ export class Program implements Disposable {
     return { variables, slots, total: variables + slots };
   }
 
-  /** Dispatches of one run of a procedure. */
-  dispatches(procedure: string): number {
-    return this.plans.get(procedure)?.filter((step) => step.kind === "dispatch").length ?? 0;
+  /** What one run of a procedure takes: dispatches, operations, and bytes that must cross memory. */
+  cost(procedure: string): { dispatches: number; flops: number; bytes: number } {
+    const cost = { dispatches: 0, flops: 0, bytes: 0 };
+    for (const step of this.plans.get(procedure) ?? []) {
+      cost.bytes += step.bytes;
+      if (step.kind === "copy") continue;
+      cost.dispatches++;
+      cost.flops += step.flops;
+    }
+    return cost;
   }
 
   /**
