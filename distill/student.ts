@@ -139,7 +139,7 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
       gradLabels: full(v.labels.shape, 0),
       gradLr: full([], 0),
     },
-    step: { theta: next, history: setRow(v.history, after, next), step: after, trainingLoss: loss },
+    step: { theta: next, history: setRow(v.history, after, next), step: after },
     turn: {
       loss: div(sum(square(distance)), scale),
       lambda: div(mul(distance, 2), scale),

@@ -337,13 +337,19 @@ class Emitter {
   /** A loop over `length` elements of the row, shared by the lanes; `body` gets the loop's index. */
   private rowLoop(length: number, body: (scope: Scope, i: Ix) => void): void {
     const { lanes } = this.plan;
-    if (length === 1 && lanes.count === 1) {
-      body(this.root, Ix.constant(0));
+    if (length === 1) {
+      if (lanes.count === 1) {
+        body(this.root, Ix.constant(0));
+        return;
+      }
+      const alone = new Scope(this.root);
+      body(alone, Ix.constant(0));
+      this.root.lines.push("if (lane == 0u) {", ...alone.lines, "}");
       return;
     }
     const name = this.fresh();
     const scope = new Scope(this.root, { loop: name, times: length });
-    body(scope, Ix.variable(name, Math.max(2, length)));
+    body(scope, Ix.variable(name, length));
     const start = lanes.count === 1 ? "0u" : "lane";
     this.root.lines.push(
       `for (var ${name} = ${start}; ${name} < ${length}u + group.z; ${name} += ${lanes.count}u) {`,

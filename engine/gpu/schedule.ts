@@ -169,6 +169,7 @@ class Scheduler {
 
   run(): Schedule {
     for (const t of topological(this.outputs)) if (this.anchors.has(t)) this.place(t);
+    if (this.fuse) this.mergeRegions();
     const stored = new Set<Tensor>();
     for (const [t, unit] of this.home)
       if (!isRowFold(t) || this.outputs.has(t) || this.usedOutside(t, unit)) stored.add(t);
@@ -227,20 +228,70 @@ class Scheduler {
     }
     // An elementwise region that takes up a fold would change what its rows are.
     if (isRowFold(t) && !unit.anchors.some(isRowFold)) return false;
+    const storage = (x: Tensor): Storage | undefined =>
+      this.storage(x) ?? (x === t ? this.newStorage(unit, t) : undefined);
+    return this.isKernel(unit.rows, [...unit.anchors, t], storage);
+  }
+
+  /** Whether these anchors can be one kernel, within the adapter's number of buffers. */
+  private isKernel(
+    rows: number,
+    anchors: readonly Tensor[],
+    storage: (t: Tensor) => Storage | undefined,
+  ): boolean {
     try {
-      const anchors = [...unit.anchors, t];
-      const code = emitRegion({
-        rows: unit.rows,
-        anchors,
-        stored: anchors,
-        storage: (x) => this.storage(x) ?? (x === t ? this.newStorage(unit, t) : undefined),
-        lanes: lanesFor(unit.rows, anchors, this.target),
-      });
+      const lanes = lanesFor(rows, anchors, this.target);
+      const code = emitRegion({ rows, anchors, stored: anchors, storage, lanes });
       return code.reads.length + code.writes.length <= this.target.maxBuffers;
     } catch (error) {
       if (error instanceof NotFusible) return false;
       throw error;
     }
+  }
+
+  /**
+   * Regions over the same rows that read from each other, or the same tensors, become one where
+   * nothing between them forbids it: placing one anchor at a time cannot foresee that they meet.
+   */
+  private mergeRegions(): void {
+    for (let i = 0; i < this.units.length; i++)
+      for (let j = i + 1; j < this.units.length; j++)
+        if (this.mergeable(this.units[i]!, this.units[j]!)) {
+          this.merge(this.units[i]!, this.units[j]!);
+          j = i;
+        }
+  }
+
+  private mergeable(a: Unit, b: Unit): boolean {
+    const folds = (unit: Unit): boolean => unit.anchors.some(isRowFold);
+    if (a.isKernel || b.isKernel || a.rows !== b.rows || folds(a) !== folds(b)) return false;
+    const related = (x: Unit, y: Unit): boolean => {
+      for (const t of this.leaves.get(x)!)
+        if (this.home.get(t) === y || this.leaves.get(y)!.has(t)) return true;
+      return false;
+    };
+    if (!related(a, b) && !related(b, a)) return false;
+    const around = (x: Unit, y: Unit): boolean =>
+      [...this.needs.get(x)!].some((between) => between !== y && this.reaches(between, y));
+    if (around(a, b) || around(b, a)) return false;
+    return this.isKernel(a.rows, inOrder([...a.anchors, ...b.anchors]), this.storage);
+  }
+
+  private merge(a: Unit, b: Unit): void {
+    const anchors = inOrder([...a.anchors, ...b.anchors]);
+    const reads = new Set([...this.leaves.get(a)!, ...this.leaves.get(b)!]);
+    this.units.splice(this.units.indexOf(b), 1);
+    for (const needs of this.needs.values()) if (needs.delete(b)) needs.add(a);
+    this.needs.delete(b);
+    this.leaves.delete(b);
+    this.needs.set(a, new Set());
+    a.anchors.length = 0;
+    for (const t of anchors) {
+      this.packed.delete(t);
+      this.home.set(t, a);
+    }
+    for (const t of anchors) this.join(a, t, reads);
+    this.needs.get(a)!.delete(a);
   }
 
   /** Results that fold a row are small and many: those of a region lie in one allocation. */
@@ -299,6 +350,12 @@ class Scheduler {
     this.units.forEach(visit);
     return order;
   }
+}
+
+/** Tensors with inputs before users. */
+function inOrder(tensors: readonly Tensor[]): Tensor[] {
+  const wanted = new Set(tensors);
+  return topological(tensors).filter((t) => wanted.has(t));
 }
 
 /** How many invocations share a row: what keeps the adapter busy without waiting for each other. */
