@@ -22,8 +22,10 @@ const P: u32 = 1;
 const KA: u32 = 9;
 const KB: u32 = 9;
 const TRANSPOSED: u32 = 0;
-// Lanes of a subgroup, at least 8.
+// Lanes of a subgroup: 4, or at least 8.
 const LANES: u32 = 8;
+// Values of a tile of 16 that one load of a subgroup brings.
+const WIDTH: u32 = min(LANES, 8);
 // Where the first and the second input start in their bindings.
 const AT0: u32 = 0;
 const AT1: u32 = 0;
@@ -32,14 +34,14 @@ const AT1: u32 = 0;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// As in conv_pixels.wgsl, for the two pixels that a lane loads.
-fn read_at(at: vec2u, tap: u32, size: u32) -> vec2u {
+// As in conv_pixels.wgsl, for the pixels that a lane loads.
+fn read_at(at: vec4u, tap: u32, size: u32) -> vec4u {
   if (TRANSPOSED == 0) {
     return S * at + tap - P;
   }
   let scaled = at + P - tap;
   let position = scaled / S;
-  return select(vec2u(size), position, position * S == scaled);
+  return select(vec4u(size), position, position * S == scaled);
 }
 
 fn low(value: f32) -> vec4f {
@@ -60,6 +62,23 @@ fn high(value: f32) -> vec4f {
   );
 }
 
+// Loads what a tile of 16 needs.
+fn load(at: vec4u) -> vec4f {
+  if (LANES >= 8) {
+    return vec4f(x[at.x], x[at.y], 0.0, 0.0);
+  }
+  return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+}
+
+// The 16 values that the lanes hold, in order, to all lanes: wide subgroups hold eight in x and
+// eight in y, subgroups of four hold four in each of x, y, z and w.
+fn spread(value: vec4f) -> mat4x4f {
+  if (LANES >= 8) {
+    return mat4x4f(low(value.x), high(value.x), low(value.y), high(value.y));
+  }
+  return mat4x4f(low(value.x), low(value.y), low(value.z), low(value.w));
+}
+
 fn store(pixel: u32, a: u32, value: f32) {
   if (pixel < N * T * U && a < A) {
     y[(pixel / (T * U) * A + a) * (T * U) + pixel % (T * U)] = value;
@@ -76,7 +95,7 @@ fn store4(pixel: u32, a: u32, values: vec4f) {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first = group.x * 16u;
-  let mine = min(first + (lane & 7u) + vec2u(0, 8), vec2u(N * T * U - 1));
+  let mine = min(first + lane % WIDTH + WIDTH * vec4u(0, 1, 2, 3), vec4u(N * T * U - 1));
   let t = (mine / U) % T;
   let u = mine % U;
   let base = AT0 + mine / (T * U) * (B * H * W);
@@ -95,26 +114,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let h = read_at(t, r, H);
     for (var q = 0u; q < Q + group.z; q++) {
       let w = read_at(u, q, W);
-      let valid = (h < vec2u(H)) & (w < vec2u(W));
+      let valid = (h < vec4u(H)) & (w < vec4u(W));
       let origin = select(base, base + h * W + w, valid);
       let tap = r * Q + q;
       for (var b = 0u; b < B + group.z; b++) {
         let at = origin + b * (H * W);
-        let value = select(vec2f(), vec2f(x[at.x], x[at.y]), valid);
+        let value = select(vec4f(), load(at), valid);
         let w0 = k[k0 + b * KB + tap];
         let w1 = k[k1 + b * KB + tap];
-        let v0 = low(value.x);
-        let v1 = high(value.x);
-        let v2 = low(value.y);
-        let v3 = high(value.y);
-        s00 += w0 * v0;
-        s01 += w0 * v1;
-        s02 += w0 * v2;
-        s03 += w0 * v3;
-        s10 += w1 * v0;
-        s11 += w1 * v1;
-        s12 += w1 * v2;
-        s13 += w1 * v3;
+        let v = spread(value);
+        s00 += w0 * v[0];
+        s01 += w0 * v[1];
+        s02 += w0 * v[2];
+        s03 += w0 * v[3];
+        s10 += w1 * v[0];
+        s11 += w1 * v[1];
+        s12 += w1 * v[2];
+        s13 += w1 * v[3];
       }
     }
   }

@@ -20,8 +20,10 @@ const I: u32 = 8;
 const J: u32 = 8;
 const S: u32 = 1;
 const P: u32 = 1;
-// Lanes of a subgroup, at least 8.
+// Lanes of a subgroup: 4, or at least 8.
 const LANES: u32 = 8;
+// Values of a tile of 16 that one load of a subgroup brings.
+const WIDTH: u32 = min(LANES, 8);
 // Where the first and the second input start in their bindings.
 const AT0: u32 = 0;
 const AT1: u32 = 0;
@@ -50,6 +52,23 @@ fn high(value: f32) -> vec4f {
   );
 }
 
+// Loads what a tile of 16 needs.
+fn load(at: vec4u) -> vec4f {
+  if (LANES >= 8) {
+    return vec4f(x[at.x], x[at.y], 0.0, 0.0);
+  }
+  return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+}
+
+// The 16 values that the lanes hold, in order, to all lanes: wide subgroups hold eight in x and
+// eight in y, subgroups of four hold four in each of x, y, z and w.
+fn spread(value: vec4f) -> mat4x4f {
+  if (LANES >= 8) {
+    return mat4x4f(low(value.x), high(value.x), low(value.y), high(value.y));
+  }
+  return mat4x4f(low(value.x), low(value.y), low(value.z), low(value.w));
+}
+
 fn store4(column: u32, o: u32, values: vec4f) {
   for (var i = 0u; i < 4u; i++) {
     if (column + i < COLUMNS && o < O) {
@@ -61,7 +80,7 @@ fn store4(column: u32, o: u32, values: vec4f) {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first = group.x * 16u;
-  let mine = min(first + (lane & 7u) + vec2u(0, 8), vec2u(COLUMNS - 1));
+  let mine = min(first + lane % WIDTH + WIDTH * vec4u(0, 1, 2, 3), vec4u(COLUMNS - 1));
   let c = mine / (R * Q);
   let r = (mine / Q) % R;
   let q = mine % Q;
@@ -82,26 +101,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var i = 0u; i < I + group.z; i++) {
       let h = S * i + r - P;
       let row = plane + h * W;
-      let rows = h < vec2u(H);
+      let rows = h < vec4u(H);
       for (var j = 0u; j < J + group.z; j++) {
         let w = S * j + q - P;
-        let valid = rows & (w < vec2u(W));
+        let valid = rows & (w < vec4u(W));
         let at = select(plane, row + w, valid);
-        let value = select(vec2f(), vec2f(x[at.x], x[at.y]), valid);
+        let value = select(vec4f(), load(at), valid);
         let w0 = g[g0 + gn + i * J + j];
         let w1 = g[g1 + gn + i * J + j];
-        let v0 = low(value.x);
-        let v1 = high(value.x);
-        let v2 = low(value.y);
-        let v3 = high(value.y);
-        s00 += w0 * v0;
-        s01 += w0 * v1;
-        s02 += w0 * v2;
-        s03 += w0 * v3;
-        s10 += w1 * v0;
-        s11 += w1 * v1;
-        s12 += w1 * v2;
-        s13 += w1 * v3;
+        let v = spread(value);
+        s00 += w0 * v[0];
+        s01 += w0 * v[1];
+        s02 += w0 * v[2];
+        s03 += w0 * v[3];
+        s10 += w1 * v[0];
+        s11 += w1 * v[1];
+        s12 += w1 * v[2];
+        s13 += w1 * v[3];
       }
     }
   }

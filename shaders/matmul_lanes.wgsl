@@ -14,8 +14,10 @@ const AM: u32 = 32;
 const AK: u32 = 1;
 const BK: u32 = 32;
 const BN: u32 = 1;
-// Lanes of a subgroup, at least 8.
+// Lanes of a subgroup: 4, or at least 8.
 const LANES: u32 = 8;
+// Values of a tile of 16 that one load of a subgroup brings.
+const WIDTH: u32 = min(LANES, 8);
 // Where the first and the second input start in their bindings.
 const AT0: u32 = 0;
 const AT1: u32 = 0;
@@ -42,6 +44,23 @@ fn high(value: f32) -> vec4f {
   );
 }
 
+// Loads what a tile of 16 needs.
+fn load(at: vec4u) -> vec4f {
+  if (LANES >= 8) {
+    return vec4f(a[at.x], a[at.y], 0.0, 0.0);
+  }
+  return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]);
+}
+
+// The 16 values that the lanes hold, in order, to all lanes: wide subgroups hold eight in x and
+// eight in y, subgroups of four hold four in each of x, y, z and w.
+fn spread(value: vec4f) -> mat4x4f {
+  if (LANES >= 8) {
+    return mat4x4f(low(value.x), high(value.x), low(value.y), high(value.y));
+  }
+  return mat4x4f(low(value.x), low(value.y), low(value.z), low(value.w));
+}
+
 fn store4(row: u32, column: u32, values: vec4f) {
   for (var i = 0u; i < 4u; i++) {
     if (row + i < M && column < N) {
@@ -54,7 +73,7 @@ fn store4(row: u32, column: u32, values: vec4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first = group.y * 16u;
   let column = group.x * (2 * LANES) + lane;
-  let rows = AT0 + min(first + (lane & 7u) + vec2u(0, 8), vec2u(M - 1)) * AM;
+  let rows = AT0 + min(first + lane % WIDTH + WIDTH * vec4u(0, 1, 2, 3), vec4u(M - 1)) * AM;
   let b0 = AT1 + min(column, N - 1) * BN;
   let b1 = AT1 + min(column + LANES, N - 1) * BN;
   var s00 = vec4f();
@@ -66,22 +85,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var s12 = vec4f();
   var s13 = vec4f();
   for (var l = 0u; l < K + group.z; l++) {
-    let x0 = a[rows.x + l * AK];
-    let x1 = a[rows.y + l * AK];
+    let value = load(rows + l * AK);
     let w0 = b[b0 + l * BK];
     let w1 = b[b1 + l * BK];
-    let v0 = low(x0);
-    let v1 = high(x0);
-    let v2 = low(x1);
-    let v3 = high(x1);
-    s00 += w0 * v0;
-    s01 += w0 * v1;
-    s02 += w0 * v2;
-    s03 += w0 * v3;
-    s10 += w1 * v0;
-    s11 += w1 * v1;
-    s12 += w1 * v2;
-    s13 += w1 * v3;
+    let v = spread(value);
+    s00 += w0 * v[0];
+    s01 += w0 * v[1];
+    s02 += w0 * v[2];
+    s03 += w0 * v[3];
+    s10 += w1 * v[0];
+    s11 += w1 * v[1];
+    s12 += w1 * v[2];
+    s13 += w1 * v[3];
   }
   store4(first, column, s00);
   store4(first + 4u, column, s01);

@@ -93,7 +93,7 @@ function each(
 const TILE = 16;
 
 /** Whether an adapter has subgroups wide enough to hand a tile's values around. */
-const hasLanes = (target: Target): boolean => target.subgroupSize >= 8;
+const hasLanes = (target: Target): boolean => target.subgroupSize >= 4;
 
 const flops = (e: Extents): number => 2 * e.N * e.O * e.I * e.J * e.C * e.R * e.Q;
 

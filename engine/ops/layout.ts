@@ -406,12 +406,21 @@ export function flip(x: Tensor, axes: readonly number[]): Tensor {
   return apply(flipOp, [x], { axes: normaliseAxes("flip", axes, x.rank) });
 }
 
+/** Inputs of one concatenation at most. */
+const FEW = 4;
+
 /**
- * Tensors one after the other along `axis`.
+ * Tensors one after the other along `axis`. Many are joined in a tree: an element then finds its
+ * input in few comparisons, and a kernel that cannot read all of them has a place to part.
  * @throws ShapeError when other axes differ or nothing is given.
  */
 export function concat(xs: readonly Tensor[], axis = 0): Tensor {
   if (xs.length === 0) throw new ShapeError("concat: at least one tensor must be given, got none");
   const [at] = normaliseAxes("concat", [axis], xs[0]!.rank);
-  return apply(concatOp, xs, { axis: at! });
+  if (xs.length <= FEW) return apply(concatOp, xs, { axis: at! });
+  const part = Math.ceil(xs.length / FEW);
+  const parts = Array.from({ length: Math.ceil(xs.length / part) }, (_, i) =>
+    concat(xs.slice(i * part, (i + 1) * part), axis),
+  );
+  return apply(concatOp, parts, { axis: at! });
 }

@@ -59,7 +59,7 @@ const matmulOp: KernelOp<MatmulParams> = {
     const constants = { M: m, K: k, N: n, AM: am, AK: ak, BK: bk, BN: bn };
     const flops = 2 * m * k * n;
     const LANES = target.subgroupSize;
-    if (LANES < 8)
+    if (LANES < 4)
       return {
         shader: "matmul",
         constants,
