@@ -96,14 +96,14 @@ export function maxStartEpoch(recipe: Recipe, iteration: number): number {
 }
 
 /**
- * Endless minibatches of a set: a random permutation is cut into chunks of `batch`, a short one
- * first if it does not divide, and used from the last chunk; then comes a new permutation.
+ * Endless minibatches of a set: a random permutation is cut into chunks of `batch` from its front,
+ * and used from the last chunk, so that a short one comes first; then comes a new permutation.
  */
 export function* minibatchStream(count: number, batch: number, random: Random) {
   for (;;) {
     const order = random.permutation(count);
-    for (let end = count; end > 0; end -= batch)
-      yield order.subarray(Math.max(0, end - batch), end);
+    const last = Math.floor((count - 1) / batch) * batch;
+    for (let at = last; at >= 0; at -= batch) yield order.subarray(at, Math.min(at + batch, count));
   }
 }
 

@@ -171,6 +171,7 @@ export function readRecipes(path: string): Recipe[] {
   const several =
     typeof value === "object" &&
     value !== null &&
+    Object.keys(value).length > 0 &&
     !KEYS.some((key) => key in value) &&
     Object.values(value).every((entry) => typeof entry === "object" && entry !== null);
   if (!several) return [parseRecipe(text, path)];

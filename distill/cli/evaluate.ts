@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
+import { readDistilled } from "../distilled.ts";
 import { FileError, writeAtomic } from "../files.ts";
 import { readRecipes } from "../recipe.ts";
 import { distilledFile, scoreDistilled, scoreRandom, scoreWhole, teachersOf } from "../run.ts";
@@ -26,16 +27,20 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   handler: async (args) => {
     const folder = args.run;
     const recipes = readRecipes(join(folder, "recipe.yaml"));
-    for (const { ipc } of recipes)
-      if (!existsSync(distilledFile(folder, ipc)))
-        throw new FileError(
-          `${distilledFile(folder, ipc)}: the run must be finished, got no such file`,
-        );
+    // Whatever is missing or damaged is told before anything is trained.
+    for (const { ipc } of recipes) {
+      const path = distilledFile(folder, ipc);
+      if (!existsSync(path))
+        throw new FileError(`${path}: the run must be finished, got no such file`);
+      readDistilled(path);
+    }
     using gpu = await openGpu(args, recipes[0]!);
     const context = { gpu, folder, progress: progressFor(args) };
+    const buffers = [];
+    for (const recipe of recipes) buffers.push(await teachersOf(context, recipe));
     const rows = [await scoreWhole(context, recipes[0]!)];
-    for (const recipe of recipes) {
-      const teachers = await teachersOf(context, recipe);
+    for (const [i, recipe] of recipes.entries()) {
+      const teachers = buffers[i]!;
       rows.push(...(await scoreRandom(context, recipe, teachers)));
       rows.push(await scoreDistilled(context, recipe));
     }

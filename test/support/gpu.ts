@@ -5,6 +5,7 @@ import { afterAll, beforeAll } from "vitest";
 import {
   Gpu,
   Program,
+  topological,
   type AdapterFacts,
   type CompileOptions,
   type HostData,
@@ -31,15 +32,24 @@ export function sharedGpu(facts: Partial<AdapterFacts> = {}): () => Gpu {
   };
 }
 
-/** Writes those of `values` that the program has as variables. */
-export function writeAll(program: Program, values: HostValues, names: readonly string[]): void {
-  for (const name of names) program.write(name, values[name]!);
+/** Compiles `outputs` as one procedure, runs it on poisoned memory and reads them by name. */
+export async function runOnGpu(
+  gpu: Gpu,
+  outputs: Readonly<Record<string, Tensor>>,
+  values: HostValues,
+  options: CompileOptions = {},
+): Promise<Record<string, Float32Array<ArrayBuffer>>> {
+  using program = await Program.compile(gpu, { main: outputs }, options);
+  for (const name of variablesOf(Object.values(outputs))) program.write(name, values[name]!);
+  program.poison(NaN);
+  program.run("main");
+  const names = Object.keys(outputs);
+  const read = await program.read(...names);
+  return Object.fromEntries(names.map((name, i) => [name, read[i]!]));
 }
 
 /** Names of the variables that `outputs` depend on. */
-export function variablesOf(topological: readonly Tensor[]): string[] {
-  const names = topological
-    .filter((t) => t.op.name === "variable")
-    .map((t) => t.params["name"] as string);
-  return [...new Set(names)];
+export function variablesOf(outputs: readonly Tensor[]): string[] {
+  const variables = topological(outputs).filter((t) => t.op.name === "variable");
+  return [...new Set(variables.map((t) => t.params["name"] as string))];
 }

@@ -45,6 +45,9 @@ const nameOf = (x: Tensor): string => x.params["name"] as string;
 const draw = (x: Tensor, random: Random): Float64Array =>
   Float64Array.from({ length: x.size }, () => random.normal());
 
+/** A derivative that is zero is compared with this part of Σ |g · y| instead: all that is left is rounding. */
+const FLOOR = 1e-3;
+
 /**
  * |⟨g, dy⟩ − ⟨vjp(g), dx⟩| for a random direction dx and a random cotangent g, relative to the sum of
  * the products' magnitudes; dy is the central difference of the output along dx.
@@ -73,8 +76,9 @@ export function derivativeError(
     ...values,
     [nameOf(cotangent)]: g,
   });
+  const y = interpret([output], values)[0]!;
   let difference = 0;
-  let magnitude = 0;
+  let magnitude = FLOOR * g.reduce((total, v, j) => total + Math.abs(v * y[j]!), 0);
   const count = (product: number, sign: number): void => {
     difference += sign * product;
     magnitude += Math.abs(product);
@@ -84,13 +88,16 @@ export function derivativeError(
   return magnitude === 0 ? 0 : Math.abs(difference) / magnitude;
 }
 
-/** The first derivative as a point of its own: s = Σ ⟨vjp(g), u⟩, a function of the inputs and of g. */
+/**
+ * The first derivative as a point of its own: s = Σ ⟨vjp(g), u⟩, a function of the inputs and of g. Another
+ * seed gives other variables, so that this can be repeated.
+ */
 export function derivativePoint({ output, inputs, values }: Point, seed = 2): Point {
   const random = new Random(seed);
-  const g = variable("order1.g", output.shape);
+  const g = variable(`g${seed}`, output.shape);
   const extended = { ...values, [nameOf(g)]: draw(g, random) };
   const parts = vjp(output, inputs, g, { unused: "zero" }).map((part, i) => {
-    const u = variable(`order1.u${i}`, part.shape);
+    const u = variable(`u${seed}.${i}`, part.shape);
     extended[nameOf(u)] = draw(u, random);
     return sum(mul(part, u));
   });

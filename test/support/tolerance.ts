@@ -3,12 +3,12 @@
 import { expect } from "vitest";
 
 import { topological, type Tensor } from "../../engine/index.ts";
-import type { KernelOp, Target } from "../../engine/graph/tensor.ts";
+import type { Target } from "../../engine/graph/tensor.ts";
 
 /** Half the distance from 1 to the next f32: what one rounding may cost, relatively. */
 const ROUNDING = 2 ** -24;
 
-/** |actual − expected| ≤ c · 2⁻²⁴ · √terms · scale. */
+/** |actual − expected| ≤ c · 2⁻²⁴ · √terms · scale + absolute. */
 export interface Tolerance {
   /** At most 8. */
   readonly c?: number;
@@ -16,6 +16,8 @@ export interface Tolerance {
   readonly terms?: number;
   /** Magnitude of what is added up; by default the largest expected element. */
   readonly scale?: number;
+  /** What WGSL lets a built-in be off, whatever its value. */
+  readonly absolute?: number;
 }
 
 const ANY: Target = {
@@ -27,7 +29,7 @@ const ANY: Target = {
 };
 
 /** Operations on one element of `t`, given its inputs. */
-function ownTerms(t: Tensor): number {
+export function ownTerms(t: Tensor): number {
   switch (t.op.form) {
     case "source":
     case "layout":
@@ -37,7 +39,7 @@ function ownTerms(t: Tensor): number {
     case "reduce":
       return t.inputs[0]!.size / t.size;
     case "kernel":
-      return Math.max(1, (t.op as KernelOp).kernel(t.inputs, t, ANY).flops / (2 * t.size));
+      return Math.max(1, t.op.kernel(t.inputs, t, ANY).flops / (2 * t.size));
   }
 }
 
@@ -49,7 +51,8 @@ export function termsOf(outputs: readonly Tensor[]): number[] {
   return outputs.map((t) => Math.max(1, terms.get(t)!));
 }
 
-const largest = (values: ArrayLike<number>): number =>
+/** The largest magnitude. */
+export const largest = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 
 /** Largest distance between two elements; infinite where one alone is no number. */
@@ -65,10 +68,10 @@ export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>)
 export function expectNear(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
-  { c = 8, terms = 1, scale = largest(expected) }: Tolerance,
+  { c = 8, terms = 1, scale = largest(expected), absolute = 0 }: Tolerance,
   what: string,
 ): void {
   expect(c, "c").toBeLessThanOrEqual(8);
-  const allowed = c * ROUNDING * Math.sqrt(terms) * scale;
+  const allowed = c * ROUNDING * Math.sqrt(terms) * scale + absolute;
   expect(distance(actual, expected), `${what}, scale ${scale}`).toBeLessThanOrEqual(allowed);
 }

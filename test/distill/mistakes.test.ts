@@ -1,0 +1,219 @@
+/** @file What the command line says to mistakes: one sentence, an exit code, and nothing half-written. */
+
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { shippedRecipes } from "../../distill/recipe.ts";
+import { contents, runCli } from "../support/run-cli.ts";
+
+let root: string;
+let made = 0;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "potstill-mistakes-"));
+});
+afterAll(() => {
+  rmSync(root, { recursive: true });
+});
+
+/** A new empty folder. */
+function emptyFolder(): string {
+  const folder = join(root, String(made++));
+  mkdirSync(folder);
+  return folder;
+}
+
+const ONE_OF_COMMANDS = "the command must be one of distill, evaluate, info";
+const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
+
+interface Mistake {
+  readonly mistake: string;
+  readonly args: readonly string[];
+  /** All that is said, or how it must look. */
+  readonly says: string | RegExp;
+  /** 1 unless the usage is wrong. */
+  readonly code?: 1 | 2;
+  /** Files that are there, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+const usage = (mistake: string, args: readonly string[], says: string): Mistake => ({
+  mistake,
+  args,
+  says: `potstill: ${says}`,
+  code: 2,
+});
+const digits = (mistake: string, args: readonly string[], says: string | RegExp): Mistake => ({
+  mistake,
+  args: ["distill", "digits", ...args],
+  says,
+});
+
+const MISTAKES: readonly Mistake[] = [
+  usage("no command", [], "a command must be given: distill, evaluate, info (see --help)"),
+  usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
+  usage(
+    "a mistyped command",
+    ["distil", "digits"],
+    `${ONE_OF_COMMANDS}, got "distil" (did you mean distill?)`,
+  ),
+  usage(
+    "an unknown flag",
+    ["distill", "digits", "--frobnicate", "3"],
+    "every flag must be one of the command's, got --frobnicate (see --help)",
+  ),
+  usage(
+    "a mistyped flag",
+    ["distill", "digits", "--iteration=3"],
+    "every flag must be one of the command's, got --iteration (did you mean --iterations?)",
+  ),
+  usage(
+    "a mistyped flag of a group",
+    ["distill", "digits", "--teachers.expert", "3"],
+    "every flag must be one of the command's, got --teachers.expert (did you mean --teachers.experts?)",
+  ),
+  usage(
+    "a flag without its value",
+    ["distill", "digits", "--ipc"],
+    "--ipc must have a value, got none",
+  ),
+  usage(
+    "an adapter without its name",
+    ["info", "--adapter"],
+    "--adapter must have a value, got none",
+  ),
+  usage(
+    "an unknown profile",
+    ["info", "--profile", "slow"],
+    '--profile must be one of "safe", "fast", got "slow"',
+  ),
+  usage(
+    "a word too many",
+    ["distill", "digits", "letters"],
+    'every word must belong to the command, got "letters" (see --help)',
+  ),
+  usage(
+    "no run to evaluate",
+    ["evaluate"],
+    "evaluate: the folder of a run must be given, got none (see --help)",
+  ),
+  {
+    mistake: "neither a data set nor a recipe",
+    args: ["distill"],
+    says: "distill: needs a data set or a recipe: potstill distill digits, or potstill distill --recipe FILE",
+  },
+  {
+    mistake: "an unknown data set",
+    args: ["distill", "digit"],
+    says: 'dataset: must be one of digits, got "digit" (did you mean digits?)',
+  },
+  digits(
+    "an unknown adapter",
+    ["--adapter", "Voodoo 2"],
+    /^adapter: must be hardware, lavapipe, swiftshader, null or part of an adapter's name, got "Voodoo 2" where there is .+$/,
+  ),
+  digits("ipc 0", ["--ipc", "0"], "command line: ipc must be an integer from 1, got 0"),
+  digits(
+    "an ipc that is no number",
+    ["--ipc", "one"],
+    "command line: ipc must be an integer from 1, got NaN",
+  ),
+  digits(
+    "more images a class than there are",
+    ["--ipc", "129"],
+    "ipc: must be at most the images of every class, got 129 for 128 of class 0",
+  ),
+  digits(
+    "minibatches larger than the synthetic set",
+    ["--ipc", "1", "--batch_syn", "11"],
+    "batch_syn: must be at most the 10 synthetic images, got 11",
+  ),
+  digits(
+    "an unknown network",
+    ["--network", "Perceptron"],
+    /^network: must be one of ConvNet, .*, got "Perceptron"$/,
+  ),
+  digits(
+    "a network too deep for the images",
+    ["--network", "ConvNetD4"],
+    "ConvNetD4: depth 4 needs images of at least 16 pixels, got 8",
+  ),
+  digits(
+    "teachers too short for the range",
+    ["--teachers.epochs", "2"],
+    /^command line: teachers\.epochs must reach the last target, .* = \d, got 2$/,
+  ),
+  digits("a file for a folder", ["--out", "taken"], "taken: must be a folder, got a file (EEXIST)"),
+  digits(
+    "a folder inside a file",
+    ["--out", "taken/run"],
+    "taken/run: every part of its path but the last must be a folder, got a file (ENOTDIR)",
+  ),
+  {
+    mistake: "a recipe with an unknown key",
+    args: ["distill", "--recipe", "mine.yaml"],
+    files: { "mine.yaml": `iteration: 3\n${RECIPE_TEXT}` },
+    says: 'mine.yaml, line 1: every key must be one of a recipe\'s, got "iteration" (did you mean "iterations"?)',
+  },
+  {
+    mistake: "a recipe that is not there",
+    args: ["distill", "--recipe", "yours.yaml"],
+    says: "yours.yaml: must exist, got no such file (ENOENT)",
+  },
+  {
+    mistake: "a recipe for other data than is named",
+    args: ["distill", "digits", "--recipe", "mine.yaml"],
+    files: { "mine.yaml": RECIPE_TEXT.replace("dataset: digits", "dataset: letters") },
+    says: "mine.yaml: dataset must be digits, got letters",
+  },
+  {
+    mistake: "a folder that is no run",
+    args: ["evaluate", "."],
+    says: "recipe.yaml: must exist, got no such file (ENOENT)",
+  },
+  {
+    mistake: "a file for a run",
+    args: ["evaluate", "taken"],
+    says: "taken/recipe.yaml: every part of its path but the last must be a folder, got a file (ENOTDIR)",
+  },
+];
+
+describe("a mistake is told in one sentence and leaves no file behind:", () => {
+  it.concurrent.each(MISTAKES)("$mistake", async ({ args, says, code = 1, files = {} }) => {
+    const folder = emptyFolder();
+    const before = { taken: "a file\n", ...files };
+    for (const [name, text] of Object.entries(before)) writeFileSync(join(folder, name), text);
+    // Messages are the same wherever the user lives.
+    const finished = await runCli(args, folder, { LC_ALL: "de_DE.UTF-8", LANG: "de_DE.UTF-8" });
+    const sentence = finished.stderr.trimEnd();
+    expect(sentence).toEqual(typeof says === "string" ? says : expect.stringMatching(says));
+    expect(sentence).not.toContain("\n");
+    expect([finished.code, finished.stdout]).toEqual([code, ""]);
+    expect(contents(folder)).toEqual(before);
+  });
+
+  it("a run whose recipe is empty, with a sentence for each thing missing", async () => {
+    const folder = emptyFolder();
+    writeFileSync(join(folder, "recipe.yaml"), "{}\n");
+    const { code, stdout, stderr } = await runCli(["evaluate", "."], folder);
+    for (const line of stderr.trimEnd().split("\n"))
+      expect(line).toMatch(/^recipe\.yaml: \w+ must be .+, got nothing$/);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(contents(folder)).toEqual({ "recipe.yaml": "{}\n" });
+  });
+
+  it("a folder that is not the user's to write", async () => {
+    const folder = emptyFolder();
+    // Root may write wherever there is a disk under it.
+    const asRoot = process.getuid?.() === 0;
+    if (!asRoot) chmodSync(folder, 0o500);
+    const out = join(asRoot ? "/proc/self" : folder, "run");
+    const { code, stdout, stderr } = await runCli(["distill", "digits", "--out", out], root);
+    expect(stderr.startsWith(`${out}: `)).toBe(true);
+    expect(stderr.trimEnd()).toMatch(/^[^\n]+, got [^\n]+ \(E[A-Z]+\)$/);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(contents(folder)).toEqual({});
+  });
+});

@@ -1,0 +1,253 @@
+/** @file Training by the adapter against a plain loop in float64, and the units around it. */
+
+import { describe, expect, it } from "vitest";
+
+import {
+  grad,
+  interpret,
+  logSoftmax,
+  mul,
+  neg,
+  Random,
+  sum,
+  variable,
+} from "../../engine/index.ts";
+import {
+  buildModel,
+  initialise,
+  joinParameters,
+  splitParameters,
+  type Model,
+} from "../../models/index.ts";
+import {
+  accuracy,
+  hardTargets,
+  minibatches,
+  predictedClasses,
+  softTargets,
+  Trainer,
+  type SgdSettings,
+  type TrainingSet,
+} from "../../distill/train.ts";
+import { relativeError } from "../golden/fill.ts";
+import { sharedGpu } from "../support/gpu.ts";
+
+const model = buildModel("ConvNetD1W4", { channels: 2, size: 4, classes: 3 });
+const COUNT = 8;
+
+/** Images by number, normal; targets that are probabilities, not only ones and zeros. */
+function setOf({ task }: Model, count: number, seed: number): TrainingSet {
+  const { channels, size, classes } = task;
+  const root = new Random(seed);
+  const pixels = channels * size * size;
+  const logits = Float32Array.from({ length: count * classes }, () => 2 * root.normal());
+  return {
+    count,
+    images: (indices) => {
+      const out = new Float32Array(indices.length * pixels);
+      Array.from(indices).forEach((index, n) => {
+        const random = root.stream(`image ${index}`);
+        for (let p = 0; p < pixels; p++) out[n * pixels + p] = random.normal();
+      });
+      return out;
+    },
+    targets: softTargets(logits, classes),
+  };
+}
+
+/** SGD as PyTorch has it, in float64: v ← μ v + (∇ℓ + wd θ), θ ← θ - lr v. */
+class PlainTrainer {
+  theta: Float64Array;
+  velocity: Float64Array;
+  lossSum = 0;
+  private readonly model: Model;
+  private readonly set: TrainingSet;
+
+  constructor(model: Model, set: TrainingSet, theta: ArrayLike<number>) {
+    this.model = model;
+    this.set = set;
+    this.theta = Float64Array.from(theta);
+    this.velocity = new Float64Array(theta.length);
+  }
+
+  train(batches: readonly ArrayLike<number>[], settings: SgdSettings): void {
+    for (const batch of batches) {
+      const [loss, gradient] = this.gradient(batch);
+      this.lossSum += loss![0]!;
+      this.velocity = this.velocity.map(
+        (v, i) => settings.momentum * v + gradient![i]! + settings.weightDecay * this.theta[i]!,
+      );
+      this.theta = this.theta.map((t, i) => t - settings.lr * this.velocity[i]!);
+    }
+  }
+
+  /** The mean loss of a minibatch and ∇ℓ `[P]`. */
+  private gradient(batch: ArrayLike<number>): Float64Array[] {
+    const { channels, size, classes } = this.model.task;
+    const n = batch.length;
+    const x = variable("x", [n, channels, size, size]);
+    const target = variable("target", [n, classes]);
+    const parameters = splitParameters(this.model, variable("theta", [this.model.size]));
+    const z = this.model.forward(parameters, x);
+    const loss = neg(mul(sum(mul(target, logSoftmax(z))), 1 / n));
+    const rows = Array.from(batch, (i) => [
+      ...this.set.targets.subarray(i * classes, (i + 1) * classes),
+    ]);
+    return interpret([loss, joinParameters(grad(loss, parameters))], {
+      x: this.set.images(batch),
+      target: rows.flat(),
+      theta: this.theta,
+    });
+  }
+}
+
+const gpu = sharedGpu();
+
+describe("training", () => {
+  const set = setOf(model, COUNT, 1);
+  const start = initialise(model, new Random(2));
+  /** Minibatches of 3, 3 and 2 images, twice over. */
+  const order = [new Random(3), new Random(4)].flatMap((random) =>
+    minibatches(random.permutation(COUNT), 3),
+  );
+
+  it.each<SgdSettings>([
+    { lr: 0.1, momentum: 0, weightDecay: 0 },
+    { lr: 0.1, momentum: 0.9, weightDecay: 0 },
+    { lr: 0.1, momentum: 0.9, weightDecay: 0.05 },
+  ])("goes as a plain loop in float64 does, with %o", async (settings) => {
+    using trainer = await Trainer.compile(gpu(), model, set, 3);
+    const plain = new PlainTrainer(model, set, start);
+    trainer.reset(start);
+    expect(await trainer.theta()).toEqual(start);
+    for (const some of [order.slice(0, 1), order.slice(1)]) {
+      trainer.train(some, settings);
+      plain.train(some, settings);
+      expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(1e-6);
+    }
+    expect((await trainer.takeLoss()) / plain.lossSum).toBeCloseTo(1, 6);
+    expect(await trainer.takeLoss()).toBe(0);
+  });
+
+  it("forgets the momentum, and only that, when told to", async () => {
+    const settings = { lr: 0.1, momentum: 0.9, weightDecay: 0.01 };
+    using trainer = await Trainer.compile(gpu(), model, set, 3);
+    const plain = new PlainTrainer(model, set, start);
+    trainer.reset(start);
+    for (const run of [trainer, plain]) run.train(order, settings);
+    trainer.forgetMomentum();
+    plain.velocity.fill(0);
+    for (const run of [trainer, plain]) run.train(order, { ...settings, lr: 0.01 });
+    expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(1e-6);
+  });
+
+  it("after a reset repeats itself bit for bit, however its steps are divided", async () => {
+    const settings = { lr: 0.1, momentum: 0.9, weightDecay: 0.01 };
+    using trainer = await Trainer.compile(gpu(), model, set, 3);
+    const long = Array.from({ length: 15 }, () => order).flat();
+    trainer.reset(start);
+    // More steps than are uploaded at once.
+    trainer.train(long, settings);
+    const once = await trainer.theta();
+    expect(once.every(Number.isFinite)).toBe(true);
+    trainer.reset(start);
+    for (const batch of long) trainer.train([batch], settings);
+    expect(await trainer.theta()).toEqual(once);
+  });
+
+  it("goes on with another set of as many images, and refuses one of other size", async () => {
+    const settings = { lr: 0.1, momentum: 0, weightDecay: 0 };
+    const other = setOf(model, COUNT, 9);
+    using trainer = await Trainer.compile(gpu(), model, set, 3);
+    trainer.reset(start);
+    trainer.train(order, settings);
+    trainer.use(other);
+    trainer.reset(start);
+    trainer.train(order, settings);
+    const plain = new PlainTrainer(model, other, start);
+    plain.train(order, settings);
+    expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(1e-6);
+    expect(() => trainer.use(setOf(model, COUNT + 1, 9))).toThrow(
+      new RangeError("trainer: a set must have 8 images as before, got 9"),
+    );
+  });
+
+  it("takes minibatches of the whole set where they are to be larger", async () => {
+    using trainer = await Trainer.compile(gpu(), model, set, 100);
+    expect(trainer.batch).toBe(COUNT);
+    const all = [Uint32Array.from({ length: COUNT }, (_, i) => i)];
+    const settings = { lr: 0.1, momentum: 0, weightDecay: 0 };
+    const plain = new PlainTrainer(model, set, start);
+    trainer.reset(start);
+    for (const run of [trainer, plain]) run.train(all, settings);
+    expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(1e-6);
+  });
+
+  it("brings in the images of its minibatches where the device does not hold all", async () => {
+    // 64 MiB of 32×32 pixels are 16384 images.
+    const large = buildModel("ConvNetD1W2", { channels: 1, size: 32, classes: 2 });
+    const count = 16_500;
+    const many = setOf(large, count, 5);
+    const theta = initialise(large, new Random(6));
+    const batches = [[0, 16_499], [16_384], [7, 16_383]];
+    const settings = { lr: 0.1, momentum: 0.9, weightDecay: 0.01 };
+    using trainer = await Trainer.compile(gpu(), large, many, 2);
+    const plain = new PlainTrainer(large, many, theta);
+    trainer.reset(theta);
+    for (const some of [batches.slice(0, 2), batches.slice(2)]) {
+      trainer.train(some, settings);
+      plain.train(some, settings);
+    }
+    expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(1e-6);
+  });
+});
+
+describe("logits", () => {
+  it.each([1, 256, 300])("of %i images come in their order", async (count) => {
+    const set = setOf(model, count, 7);
+    const theta = initialise(model, new Random(8));
+    using trainer = await Trainer.compile(gpu(), model, set, 1);
+    trainer.reset(theta);
+    const got = await trainer.logits((indices) => set.images(indices), count);
+    const x = variable("x", [count, 2, 4, 4]);
+    const z = model.forward(splitParameters(model, variable("theta", [model.size])), x);
+    const images = set.images(Array.from({ length: count }, (_, i) => i));
+    const [want] = interpret([z], { theta, x: images });
+    expect(got.length).toBe(3 * count);
+    expect(relativeError(got, want!)).toBeLessThan(1e-6);
+  });
+});
+
+describe("what is made of logits and labels", () => {
+  it("the predicted class is the place of the largest logit, the first of equal ones", () => {
+    const logits = Float32Array.of(1, 2, 0, -3, -1, -2, 5, 5, 5, 0, 7, 7);
+    expect([...predictedClasses(logits, 3)]).toEqual([1, 1, 0, 1]);
+  });
+
+  it("accuracy is the fraction of rows whose largest logit is at the label", () => {
+    const logits = Float32Array.of(1, 0, 0, 1, 2, 3, 5, 4);
+    expect(accuracy(logits, [0, 1, 1, 0])).toBe(1);
+    expect(accuracy(logits, [0, 0, 1, 0])).toBe(0.75);
+    expect(accuracy(logits, Uint8Array.of(1, 0, 0, 1))).toBe(0);
+  });
+
+  it("hard targets have one 1 a row", () => {
+    expect([...hardTargets([2, 0], 3)]).toEqual([0, 0, 1, 1, 0, 0]);
+  });
+
+  it("soft targets are the softmax of each row, of any size of logits", () => {
+    expect([...softTargets(Float32Array.of(0, 0, 0, 0, 1000, -1000, 0, 1000), 4)]).toEqual([
+      ...[0.25, 0.25, 0.25, 0.25],
+      ...[0.5, 0, 0, 0.5],
+    ]);
+    const [a, b] = softTargets(Float32Array.of(Math.log(3), 0), 2);
+    expect([a, b]).toEqual([expect.closeTo(0.75, 7), expect.closeTo(0.25, 7)]);
+  });
+
+  it("minibatches cut an order into pieces, the last of what is left", () => {
+    const order = Uint32Array.of(4, 1, 3, 0, 2);
+    expect(minibatches(order, 2).map((batch) => [...batch])).toEqual([[4, 1], [3, 0], [2]]);
+    expect(minibatches(order, 5).map((batch) => [...batch])).toEqual([[4, 1, 3, 0, 2]]);
+    expect(minibatches(order, 9).map((batch) => [...batch])).toEqual([[4, 1, 3, 0, 2]]);
+  });
+});

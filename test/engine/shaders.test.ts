@@ -1,0 +1,69 @@
+/** @file Shader files: each is valid as it stands, tells what it does, and is some op's. */
+
+import { readdirSync, readFileSync } from "node:fs";
+
+import { describe, expect, test } from "vitest";
+
+import { Gpu } from "../../engine/index.ts";
+import { pipelineFor } from "../../engine/gpu/pipeline.ts";
+import { shaderSource, specialise } from "../../engine/gpu/shader.ts";
+
+const read = (folder: string, ending: string): [string, string][] => {
+  const url = new URL(`../../${folder}/`, import.meta.url);
+  return readdirSync(url)
+    .filter((file) => file.endsWith(ending))
+    .map((file) => [file.slice(0, -ending.length), readFileSync(new URL(file, url), "utf8")]);
+};
+
+const SHADERS = read("shaders", ".wgsl");
+const OPS = read("engine/ops", ".ts");
+const GPU = read("engine/gpu", ".ts");
+
+describe("every shader", () => {
+  test("is there to be tested", () => {
+    expect(SHADERS.length).toBeGreaterThanOrEqual(6);
+  });
+
+  test.each(SHADERS)("compiles as it stands: %s", async (name, source) => {
+    using gpu = await Gpu.open({ adapter: "null" });
+    expect(shaderSource(name)).toBe(source);
+    await expect(pipelineFor(gpu, source, name)).resolves.toBeDefined();
+  });
+
+  test.each(SHADERS)("is some op's, or measures the roof: %s", (name) => {
+    const users = name.startsWith("roof_") ? GPU : OPS;
+    expect(users.filter(([, text]) => text.includes(`"${name}"`))).not.toEqual([]);
+  });
+
+  test.each(SHADERS)("starts with its formula and the shapes of its bindings: %s", (_, source) => {
+    const header = /^(\/\/.*\n)+/.exec(source)?.[0] ?? "";
+    expect(header.split("\n").length).toBeGreaterThan(3);
+    expect(header).toContain("[");
+  });
+});
+
+describe("an op", () => {
+  test("names no shader that is not there", () => {
+    const named = OPS.flatMap(([, text]) =>
+      [...text.matchAll(/shader: "(\w+)"/g)].map(([, name]) => name!),
+    );
+    const there = SHADERS.map(([name]) => name);
+    expect(named.filter((name) => !there.includes(name))).toEqual([]);
+  });
+});
+
+describe("a compile error", () => {
+  test("shows the shader's line", async () => {
+    using gpu = await Gpu.open({ adapter: "null" });
+    const broken = shaderSource("set_row").replace("id.x < ROW", "id.y < ROWS");
+    await expect(pipelineFor(gpu, broken, "set_row")).rejects.toThrow(
+      /^internal: shader set_row, line \d+: unresolved value 'ROWS': if \(id\.y < ROWS\) \{$/,
+    );
+  });
+
+  test("of a constant that a shader has not is told before it is compiled", () => {
+    expect(() => specialise("set_row", { COLUMN: 1 })).toThrow(
+      'internal: shaders/set_row.wgsl has no line "const COLUMN: … = …;"',
+    );
+  });
+});
