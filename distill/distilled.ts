@@ -60,7 +60,11 @@ export function readDistilled(path: string): DistilledFile {
     throw new FileError(
       `${path}: images and labels must have equally many rows, got ${images.shape[0]} and ${labels.shape[0]}`,
     );
-  if (!(lr > 0) || !images.data.every(Number.isFinite) || !labels.data.every(Number.isFinite))
+  if (
+    !(lr > 0 && Number.isFinite(lr)) ||
+    !images.data.every(Number.isFinite) ||
+    !labels.data.every(Number.isFinite)
+  )
     throw new FileError(`${path}: values must be finite and lr above 0, got others`);
   return {
     images: images.data,

@@ -8,7 +8,7 @@ import type { Dataset } from "./data/dataset.ts";
 import { loadDataset } from "./data/registry.ts";
 import { readDistilled, writeDistilled } from "./distilled.ts";
 import { evaluate, type Accuracies } from "./evaluate.ts";
-import { fileError, openRunFolder, writeAtomic } from "./files.ts";
+import { fileError, FileError, openRunFolder, writeAtomic } from "./files.ts";
 import { match, type DistilledSet, type IterationRecord } from "./match.ts";
 import { contactSheet } from "./pictures.ts";
 import type { Progress } from "./progress.ts";
@@ -178,13 +178,41 @@ export async function scoreRandom(
 }
 
 /**
- * The row of a distilled set, read back from its file.
- * @throws FileError when it is damaged or was made for other data or another network.
+ * The distilled set of a recipe in a run's folder.
+ * @throws FileError when it is damaged, or was made for other data or another network.
  */
+export function distilledFor(folder: string, recipe: Recipe): DistilledSet {
+  const { dataset } = taskOf(recipe);
+  const path = distilledFile(folder, recipe.ipc);
+  const file = readDistilled(path);
+  const { channels, height, width, classes } = dataset;
+  const rows = recipe.ipc * classes.length;
+  const wanted = {
+    dataset: recipe.dataset,
+    ipc: recipe.ipc,
+    network: recipe.network,
+    width: recipe.width,
+    images: `[${[rows, channels, height, width].join(", ")}]`,
+    labels: `[${rows}, ${classes.length}]`,
+  };
+  const found = {
+    ...file.meta,
+    images: `[${file.shape.join(", ")}]`,
+    labels: `[${file.shape[0]!}, ${file.labels.length / file.shape[0]!}]`,
+  };
+  for (const key of Object.keys(wanted) as (keyof typeof wanted)[])
+    if (found[key] !== wanted[key])
+      throw new FileError(
+        `${path}: ${key} must be ${wanted[key]} as in the recipe, got ${found[key]}`,
+      );
+  return file;
+}
+
+/** The row of a distilled set, read back from its file; throws as {@link distilledFor}. */
 export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
   const { dataset } = taskOf(recipe);
   const { ipc } = recipe;
-  const { images, labels, lr } = readDistilled(distilledFile(context.folder, ipc));
+  const { images, labels, lr } = distilledFor(context.folder, recipe);
   const { epoch_eval_train: epochs, batch } = recipe.evaluation;
   const set = syntheticSet(images, labels, dataset.classes.length);
   return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, () => set);

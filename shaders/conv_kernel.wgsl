@@ -3,7 +3,8 @@
 //
 //   x [N, C, H, W]   g [N, O, I, J]   y [O, C, R, Q]
 // A workgroup computes all taps of one output channel and four input channels, an invocation one
-// tap of the four. Sums run in the order of (n, i, j), so results repeat bit for bit.
+// tap of the four. Loops end at a size + group.z: group.z is 0, but the driver does not know and
+// unrolls nothing. Sums run in the order of (n, i, j), so results repeat bit for bit.
 
 const N: u32 = 1;
 const C: u32 = 1;
@@ -33,15 +34,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let r = tap / Q;
     let q = tap % Q;
     var sum = vec4f();
-    for (var n = 0u; n < N; n++) {
+    for (var n = 0u; n < N + group.z; n++) {
       let gn = (n * O + o) * (I * J);
       let xn = n * (C * H * W) + plane;
-      for (var i = 0u; i < I; i++) {
+      for (var i = 0u; i < I + group.z; i++) {
         let h = S * i + r;
         if (h < P || h >= H + P) {
           continue;
         }
-        for (var j = 0u; j < J; j++) {
+        for (var j = 0u; j < J + group.z; j++) {
           let w = S * j + q;
           if (w >= P && w < W + P) {
             let at = xn + (h - P) * W + (w - P);

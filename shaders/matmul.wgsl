@@ -2,7 +2,8 @@
 //
 //   a: element (i, l) at i·AM + l·AK     b: element (l, j) at l·BK + j·BN     y [M, N]
 // A workgroup of 8×8 computes a 32×32 tile, each invocation 4×4 of it at a distance of 8, so that
-// neighbours read neighbours. Rows and columns past the edge repeat the last one and store nothing.
+// neighbours read neighbours. The loop ends at K + group.z: group.z is 0, but the driver does not know
+// and unrolls nothing. Rows and columns past the edge repeat the last one and store nothing.
 
 const M: u32 = 32;
 const K: u32 = 32;
@@ -29,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var s1 = vec4f();
   var s2 = vec4f();
   var s3 = vec4f();
-  for (var l = 0u; l < K; l++) {
+  for (var l = 0u; l < K + group.z; l++) {
     let la = l * AK;
     let lb = l * BK;
     let right = vec4f(b[AT1 + jb.x + lb], b[AT1 + jb.y + lb], b[AT1 + jb.z + lb], b[AT1 + jb.w + lb]);

@@ -19,14 +19,15 @@ const AT1: u32 = 0;
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let k = group.x * WIDTH + lane;
-  if (k >= ROW) {
+  let row = group.z * 32768u + group.y;
+  if (k >= ROW || row >= ROWS) {
     return;
   }
   var sum = 0.0;
   for (var i = 0u; i < COUNT; i++) {
-    if (index[AT1 + i] == group.y) {
+    if (index[AT1 + i] == row) {
       sum += g[AT0 + i * ROW + k];
     }
   }
-  y[group.y * ROW + k] = sum;
+  y[row * ROW + k] = sum;
 }

@@ -13,7 +13,7 @@ async function demo(folder: string, recipes: readonly [Recipe, ...Recipe[]]): Pr
   const settings = { adapter: undefined, profile: "safe", quiet: false } as const;
   const named = Object.fromEntries(recipes.map((recipe) => [`ipc${recipe.ipc}`, recipe]));
   writeAtomic(join(folder, "recipe.yaml"), recipesToYaml(named));
-  using gpu = await openGpu(settings, recipes[0]);
+  using gpu = await openGpu(settings, recipes);
   const context = { gpu, folder, progress: progressFor(settings) };
   context.progress.log(`adapter: ${gpu.facts.name} (${gpu.facts.kind})`);
   const rows = [await scoreWhole(context, recipes[0])];

@@ -126,7 +126,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
   handler: async (args) => {
     const recipe = recipeOf({ ...args });
     checkFits(recipe);
-    using gpu = await openGpu(args, recipe);
+    using gpu = await openGpu(args, [recipe]);
     const out = args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`);
     const context = { gpu, folder: openRunFolder(out), progress: progressFor(args) };
     // Teachers of another kind are refused before anything of an earlier run is replaced.

@@ -2,10 +2,16 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
-import { readDistilled } from "../distilled.ts";
 import { FileError, writeAtomic } from "../files.ts";
 import { readRecipes } from "../recipe.ts";
-import { distilledFile, scoreDistilled, scoreRandom, scoreWhole, teachersOf } from "../run.ts";
+import {
+  distilledFile,
+  distilledFor,
+  scoreDistilled,
+  scoreRandom,
+  scoreWhole,
+  teachersOf,
+} from "../run.ts";
 import { formatTable } from "../table.ts";
 import { commonOptions, openGpu, progressFor, type CommonArguments } from "./options.ts";
 
@@ -28,13 +34,13 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
     const folder = args.run;
     const recipes = readRecipes(join(folder, "recipe.yaml"));
     // Whatever is missing or damaged is told before anything is trained.
-    for (const { ipc } of recipes) {
-      const path = distilledFile(folder, ipc);
+    for (const recipe of recipes) {
+      const path = distilledFile(folder, recipe.ipc);
       if (!existsSync(path))
         throw new FileError(`${path}: the run must be finished, got no such file`);
-      readDistilled(path);
+      distilledFor(folder, recipe);
     }
-    using gpu = await openGpu(args, recipes[0]!);
+    using gpu = await openGpu(args, recipes);
     const context = { gpu, folder, progress: progressFor(args) };
     const buffers = [];
     for (const recipe of recipes) buffers.push(await teachersOf(context, recipe));

@@ -35,13 +35,18 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
  * Multiplications of a minibatch's forward pass, roughly, below which kernels are so small that a
  * software adapter runs them faster on one thread than it wakes a second.
  */
-const SMALL_WORK = 1e8;
+const SMALL_WORK = 8e6;
 
-/** The adapter for a recipe's work. */
-export function openGpu({ adapter, profile }: CommonArguments, recipe: Recipe): Promise<Gpu> {
-  const { model } = taskOf(recipe);
-  const work =
-    model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
+/** The adapter for the work of some recipes. */
+export function openGpu(
+  { adapter, profile }: CommonArguments,
+  recipes: readonly Recipe[],
+): Promise<Gpu> {
+  const works = recipes.map((recipe) => {
+    const { model } = taskOf(recipe);
+    return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
+  });
+  const work = Math.max(...works);
   return Gpu.open({ adapter, profile, threads: work < SMALL_WORK ? "one" : "all" });
 }
 

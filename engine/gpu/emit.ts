@@ -12,7 +12,7 @@
 import { decide, flatten, Ix, unflatten, type Atom, type Within } from "../graph/ix.ts";
 import type { Op, Params, ReduceOp, Tensor } from "../graph/tensor.ts";
 import { sizeOf } from "../graph/shape.ts";
-import { isRowFold } from "./rows.ts";
+import { isRowFold, LONGEST_INLINE } from "./rows.ts";
 import { none, Scope, union, type Value } from "./scope.ts";
 
 /** Invocations that share a row: one, a subgroup, or a workgroup of that many. */
@@ -61,9 +61,6 @@ export class NotFusible extends Error {
 }
 
 type Counter = (index: string, params: Params) => string;
-
-/** Folds of at most this many elements are written out instead of looped over. */
-const UNROLL = 9;
 
 class Emitter {
   readonly plan: RegionPlan;
@@ -310,7 +307,7 @@ class Emitter {
     const deps = union(...index.map((ix) => this.deps(ix)));
     const target = scope.place(deps);
     const value = { text: this.fresh(), deps };
-    if (count <= UNROLL) {
+    if (count <= LONGEST_INLINE) {
       const parts = Array.from(
         { length: count },
         (_, k) => this.pull(x, at(unflatten(Ix.constant(k), sizes)), target).text,

@@ -186,7 +186,7 @@ export class Program implements Disposable {
   ): Promise<{ [K in keyof Names]: Float32Array<ArrayBuffer> }> {
     const cells = names.map((name) => this.cell(name));
     const total = cells.reduce((sum, cell) => sum + cell.bytes, 0);
-    const staging = this.stagingFor(total);
+    const staging = this.takeStaging(total);
     const encoder = this.gpu.device.createCommandEncoder();
     let at = 0;
     for (const cell of cells) {
@@ -197,6 +197,7 @@ export class Program implements Disposable {
     await this.gpu.settled(staging.mapAsync(GPUMapMode.READ, 0, total));
     const bytes = staging.getMappedRange(0, total).slice(0);
     staging.unmap();
+    this.giveStaging(staging);
     at = 0;
     const out = cells.map((cell) => {
       const part = bytes.slice(at, at + cell.bytes);
@@ -260,13 +261,22 @@ export class Program implements Disposable {
     return [...this.tapes.keys()].join(", ");
   }
 
-  private stagingFor(bytes: number): GPUBuffer {
-    if (!this.staging || this.staging.size < bytes) {
-      this.staging?.destroy();
-      const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-      this.staging = this.gpu.device.createBuffer({ size: bytes, usage });
-    }
-    return this.staging;
+  /** A buffer to read through; reads that overlap get one each. */
+  private takeStaging(bytes: number): GPUBuffer {
+    const kept = this.staging;
+    this.staging = undefined;
+    if (kept && kept.size >= bytes) return kept;
+    kept?.destroy();
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    return this.gpu.device.createBuffer({ size: bytes, usage });
+  }
+
+  /** Keeps the larger of two. */
+  private giveStaging(buffer: GPUBuffer): void {
+    const [kept, spare] =
+      (this.staging?.size ?? 0) > buffer.size ? [this.staging, buffer] : [buffer, this.staging];
+    this.staging = kept;
+    spare?.destroy();
   }
 }
 

@@ -3,7 +3,7 @@ import { sizeOf } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /** Folds of at most this many elements belong to whoever needs them, not to a row. */
-const LONGEST_INLINE = 9;
+export const LONGEST_INLINE = 9;
 
 /** Elements folded into one. */
 export function foldLength(t: Tensor): number {

@@ -5,7 +5,7 @@
 import { stridesOf } from "../graph/shape.ts";
 import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
 import { emitRegion, NotFusible, type Lanes, type RegionCode, type Storage } from "./emit.ts";
-import { foldLength, isRowFold } from "./rows.ts";
+import { foldLength, isRowFold, LONGEST_INLINE } from "./rows.ts";
 
 /** Work for one dispatch. */
 export interface Unit {
@@ -85,20 +85,39 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
     if (t.op.form === "kernel") [t, ...t.inputs.map((_, i) => inputOf(t, i).root)].forEach(keep);
     else if (isRowFold(t) || t.op.name === "stored" || (!fuse && t.op.form !== "source")) keep(t);
   }
-  // From users to inputs: how often would each element be computed if it were not stored?
+  // From users to inputs: how often would each element be computed if it were not stored, and how
+  // often would it be written out in the shader?
   const evaluations = new Map<Tensor, number>();
+  const copies = new Map<Tensor, number>();
   for (const t of order.reverse()) {
     const times = anchors.has(t) ? t.size : (evaluations.get(t) ?? t.size);
-    if (!anchors.has(t) && times > t.size && isCostly(t, anchors)) keep(t);
+    const costly = times > t.size && isCostly(t, anchors);
+    const written = t.inputs.length > 0 && (copies.get(t) ?? 1) > COPIES;
+    if (!anchors.has(t) && (costly || written)) keep(t);
     const own = anchors.has(t) ? t.size : times;
+    const text = anchors.has(t) ? 1 : (copies.get(t) ?? 1);
     for (const x of t.inputs) {
       const here =
         t.op.form === "reduce" ? own * foldLength(t) : isPart(t) ? Math.min(own, x.size) : own;
       evaluations.set(x, Math.max(evaluations.get(x) ?? 0, here));
+      // At the same index a value is written once; at another, or in a branch, again.
+      const known = copies.get(x) ?? 0;
+      copies.set(x, isMoved(t) ? known + text * unrolled(t) : Math.max(known, text));
     }
   }
   return anchors;
 }
+
+/** A value may stand this often in a shader; chains of slices and pads would double it at every link. */
+const COPIES = 16;
+
+/** Operations that ask for their input at another index, or in a branch. */
+const isMoved = (t: Tensor): boolean =>
+  t.op.name === "slice" || t.op.name === "flip" || isPart(t) || unrolled(t) > 1;
+
+/** How often a fold's body is written: short folds are written out, long ones are loops. */
+const unrolled = (t: Tensor): number =>
+  t.op.form === "reduce" && foldLength(t) <= LONGEST_INLINE ? foldLength(t) : 1;
 
 /** Pads and concatenations ask each input for no more elements than it has. */
 const isPart = (t: Tensor): boolean => t.op.name === "pad" || t.op.name === "concat";

@@ -47,6 +47,9 @@ const gatherOp: LayoutOp = {
   },
 };
 
+/** Workgroups along y at most; further rows go along z. */
+const TALL = 32768;
+
 const scatterAddOp: KernelOp<{ rows: number }> = {
   form: "kernel",
   name: "scatterAdd",
@@ -74,7 +77,7 @@ const scatterAddOp: KernelOp<{ rows: number }> = {
     return {
       shader: "scatter_add",
       constants: { ROWS: y.shape[0]!, ROW: row, COUNT: g!.shape[0]!, WIDTH: width },
-      grid: [Math.ceil(row / width), y.shape[0]!, 1],
+      grid: [Math.ceil(row / width), Math.min(y.shape[0]!, TALL), Math.ceil(y.shape[0]! / TALL)],
       flops: g!.size,
     };
   },

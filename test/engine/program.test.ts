@@ -124,12 +124,15 @@ describe("the step and the adjoint of a ConvNet", () => {
     await expectInterpreted(crowded(), SMALL);
   });
 
-  test("take fewer kernels fused", async () => {
+  test("take fewer kernels and less memory fused, and no more than they did", async () => {
     const { outputs } = stepAndAdjoint(convNet({ ...SMALL, blocks: 2 }));
     using fused = await Program.compile(gpu(), { main: outputs });
     using plain = await Program.compile(gpu(), { main: outputs }, { fuse: false });
     expect(fused.cost("main").dispatches).toBeLessThan(plain.cost("main").dispatches / 3);
-    expect(fused.memory.total).toBeLessThan(plain.memory.total);
+    expect(fused.memory.slots).toBeLessThan(plain.memory.slots / 2);
+    // Recorded: 41 and 19 320 bytes on lavapipe, 47 and 29 832 bytes on SwiftShader.
+    expect(fused.cost("main").dispatches).toBeLessThanOrEqual(50);
+    expect(fused.memory.slots).toBeLessThanOrEqual(32_000);
   });
 });
 

@@ -3,7 +3,16 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { interpret, printGraph, Program, simplify, type Gpu } from "../../engine/index.ts";
+import { Planner, Slots } from "../../engine/gpu/plan.ts";
+import { targetOf } from "../../engine/gpu/program.ts";
+import {
+  interpret,
+  printGraph,
+  Program,
+  simplify,
+  type Gpu,
+  type Procedure,
+} from "../../engine/index.ts";
 import { sharedGpu, variablesOf } from "../support/gpu.ts";
 import { runReference } from "../support/reference.ts";
 import { buildProgram, isExact, recipes, type RandomProgram, type Recipe } from "./random-graph.ts";
@@ -13,12 +22,24 @@ const RUNS = Number(process.env["POTSTILL_FUZZ_RUNS"] ?? 60);
 const SEED = Number(process.env["POTSTILL_FUZZ_SEED"] ?? 1);
 const TIMEOUT_MS = 60_000 + 5_000 * RUNS;
 
+/** Characters of a shader beyond which a driver may take minutes and gigabytes to compile it. */
+const LONGEST_SHADER = 200_000;
+
+/** Length of the longest shader, found before any driver gets it. */
+function longestShader(gpu: Gpu, procedure: Procedure, fuse: boolean): number {
+  const simple = simplify(Object.values(procedure));
+  const assignments = new Map(Object.keys(procedure).map((name, i) => [name, simple[i]!]));
+  const steps = new Planner(assignments, targetOf(gpu.facts), fuse).steps(new Slots());
+  return Math.max(0, ...steps.map((step) => (step.kind === "dispatch" ? step.code.length : 0)));
+}
+
 /** Runs the program on poisoned memory, twice, and expects the reference's bits in every variable. */
 async function expectReference(
   gpu: Gpu,
   { procedure, values }: RandomProgram,
   fuse: boolean,
 ): Promise<void> {
+  expect(longestShader(gpu, procedure, fuse)).toBeLessThan(LONGEST_SHADER);
   using program = await Program.compile(gpu, { main: procedure }, { fuse });
   const variables = variablesOf(Object.values(procedure));
   for (const name of variables) program.write(name, values[name]!);

@@ -142,8 +142,14 @@ export async function unrollCase(gpu: Gpu, c: UnrollCase): Promise<Outcome> {
       "target",
       theta0.map((value, i) => value + offset[i]!),
     );
-    program.write("batches", Uint32Array.from(c.indices.flat()));
-    program.write("weights", new Float32Array(c.steps * c.batch).fill(1 / c.batch));
+    const rows = new Uint32Array(c.steps * c.batch);
+    const weights = new Float32Array(c.steps * c.batch);
+    c.indices.forEach((indices, s) => {
+      rows.set(indices, s * c.batch);
+      weights.fill(1 / indices.length, s * c.batch, s * c.batch + indices.length);
+    });
+    program.write("batches", rows);
+    program.write("weights", weights);
     program.run("begin");
     program.run("step", c.steps);
     program.run("turn");
