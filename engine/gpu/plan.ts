@@ -3,13 +3,7 @@
  * A place is a variable's own memory or a slot; slots are shared by tensors that never live at the
  * same time, across all procedures of a program.
  */
-import {
-  topological,
-  type Kernel,
-  type KernelOp,
-  type Target,
-  type Tensor,
-} from "../graph/tensor.ts";
+import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
 import { NotFusible } from "./emit.ts";
 import {
   inputOf,
@@ -88,19 +82,21 @@ interface Launch {
 function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
   const t = unit.anchors[0]!;
   const op = t.op as KernelOp;
-  const kernel: Kernel = op.kernel(t.inputs, t, target);
   const views = t.inputs.map((_, i) => {
     const view = inputOf(t, i);
     const { root, offset } = plan.storage(view.root)!;
     return { root, offset: view.offset + offset };
   });
+  const starts = views.map(({ offset }) => offset);
+  const [kernel] = op.kernels(t.inputs, t, target, starts);
   const updates = op.updates === undefined ? undefined : views[op.updates]!.root;
-  const read = views.filter((_, i) => i !== op.updates);
-  const starts = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
+  const operands = kernel.operands ?? views.map((_, i) => i);
+  const read = operands.filter((i) => i !== op.updates).map((i) => views[i]!);
+  const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
   return {
     unit,
     label: op.name,
-    code: specialise(kernel.shader, { ...kernel.constants, ...starts }),
+    code: specialise(kernel.shader, { ...kernel.constants, ...at }),
     reads: read.map(({ root }) => root),
     writes: [t],
     updates,

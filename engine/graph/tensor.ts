@@ -73,10 +73,12 @@ export interface Target {
   readonly maxBuffers: number;
 }
 
-/** A hand-written kernel, chosen and sized: plain data. */
+/** A hand-written kernel, sized: plain data. */
 export interface Kernel {
   /** File in `shaders/`, without its ending. */
   readonly shader: string;
+  /** Numbers of the inputs to bind, in binding order; when absent all, each once. */
+  readonly operands?: readonly number[];
   /** Values for the shader's `const` lines, by name. */
   readonly constants: Readonly<Record<string, number>>;
   /** Workgroups along x, y, z. */
@@ -85,11 +87,21 @@ export interface Kernel {
   readonly flops: number;
 }
 
-/** Work that deserves its own shader file. Bindings: the inputs in order, then the result. */
+/** Work that deserves its own shader file. Bindings: the operands in order, then the result. */
 export interface KernelOp<P extends Params = Params> extends OpBase<P> {
   readonly form: "kernel";
   cpu(inputs: readonly Float64Array[], tensors: readonly Tensor[], y: Tensor): Float64Array;
-  kernel(inputs: readonly Tensor[], y: Tensor, target: Target): Kernel;
+  /**
+   * Ways to do it on an adapter, the likeliest to be fast first. All add up in the same order, so
+   * that choosing among them by measurement changes no result. `starts` are the elements of their
+   * allocations at which the inputs begin: loads of vectors need multiples of four.
+   */
+  kernels(
+    inputs: readonly Tensor[],
+    y: Tensor,
+    target: Target,
+    starts: readonly number[],
+  ): readonly [Kernel, ...Kernel[]];
   /** The input whose memory the result overwrites in place, if it does. */
   readonly updates?: number;
 }

@@ -151,8 +151,9 @@ const conv2dOp: KernelOp<Window> = {
     });
     return out;
   },
-  kernel: ([x, k], y, target) =>
+  kernels: ([x, k], y, target) => [
     imageKernel(extents("conv2d", x!.shape, k!.shape, window(y)), window(y), target, 0),
+  ],
 };
 
 const convInputOp: KernelOp<Sized> = {
@@ -175,8 +176,9 @@ const convInputOp: KernelOp<Sized> = {
     });
     return out;
   },
-  kernel: ([, k], y, target) =>
+  kernels: ([, k], y, target) => [
     imageKernel(extents("convInput", y.shape, k!.shape, window(y)), window(y), target, 1),
+  ],
 };
 
 const convKernelOp: KernelOp<Sized> = {
@@ -199,23 +201,19 @@ const convKernelOp: KernelOp<Sized> = {
     });
     return out;
   },
-  kernel([x], y, target) {
+  kernels([x], y, target) {
     const { stride: S, padding: P } = window(y);
     const e = extents("convKernel", x!.shape, y.shape, window(y));
-    if (!hasLanes(target))
-      return {
-        shader: "conv_kernel",
-        constants: { ...e, S, P },
-        grid: [e.O, Math.ceil(e.C / 4), 1],
-        flops: flops(e),
-      };
+    const constants = { ...e, S, P };
+    if (!hasLanes(target)) {
+      const grid = [e.O, Math.ceil(e.C / 4), 1] as const;
+      return [{ shader: "conv_kernel", constants, grid, flops: flops(e) }];
+    }
     const LANES = target.subgroupSize;
-    return {
-      shader: "conv_kernel_lanes",
-      constants: { ...e, S, P, LANES },
-      grid: [Math.ceil((e.C * e.R * e.Q) / TILE), Math.ceil(e.O / (2 * LANES)), 1],
-      flops: flops(e),
-    };
+    const columns = e.C * e.R * e.Q;
+    const grid = [Math.ceil(columns / TILE), Math.ceil(e.O / (2 * LANES)), 1] as const;
+    const lanes = { shader: "conv_kernel_lanes", constants: { ...constants, LANES } };
+    return [{ ...lanes, grid, flops: flops(e) }];
   },
 };
 

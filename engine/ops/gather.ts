@@ -71,15 +71,13 @@ const scatterAddOp: KernelOp<{ rows: number }> = {
     });
     return out;
   },
-  kernel([g], y) {
-    const row = rowSize(y);
-    const width = 64;
-    return {
-      shader: "scatter_add",
-      constants: { ROWS: y.shape[0]!, ROW: row, COUNT: g!.shape[0]!, WIDTH: width },
-      grid: [Math.ceil(row / width), Math.min(y.shape[0]!, TALL), Math.ceil(y.shape[0]! / TALL)],
-      flops: g!.size,
-    };
+  kernels([g], y) {
+    const ROWS = y.shape[0]!;
+    const ROW = rowSize(y);
+    const WIDTH = 64;
+    const grid = [Math.ceil(ROW / WIDTH), Math.min(ROWS, TALL), Math.ceil(ROWS / TALL)] as const;
+    const constants = { ROWS, ROW, COUNT: g!.shape[0]!, WIDTH };
+    return [{ shader: "scatter_add", constants, grid, flops: g!.size }];
   },
 };
 
@@ -110,13 +108,10 @@ const setRowOp: KernelOp = {
     out.set(value!, at! * value!.length);
     return out;
   },
-  kernel([, , value]) {
-    return {
-      shader: "set_row",
-      constants: { ROW: value!.size },
-      grid: [Math.ceil(value!.size / 64), 1, 1],
-      flops: 0,
-    };
+  kernels([, , value]) {
+    const ROW = value!.size;
+    const grid = [Math.ceil(ROW / 64), 1, 1] as const;
+    return [{ shader: "set_row", constants: { ROW }, grid, flops: 0 }];
   },
 };
 

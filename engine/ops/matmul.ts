@@ -51,7 +51,7 @@ const matmulOp: KernelOp<MatmulParams> = {
       }
     return out;
   },
-  kernel(inputs, y, target) {
+  kernels(inputs, y, target) {
     const params = y.params as MatmulParams;
     const { m, k, n } = sizes(inputs, params);
     const [am, ak] = strides(m, k, params.transposeA);
@@ -59,19 +59,12 @@ const matmulOp: KernelOp<MatmulParams> = {
     const constants = { M: m, K: k, N: n, AM: am, AK: ak, BK: bk, BN: bn };
     const flops = 2 * m * k * n;
     const LANES = target.subgroupSize;
-    if (LANES < 4)
-      return {
-        shader: "matmul",
-        constants,
-        grid: [Math.ceil(n / 32), Math.ceil(m / 32), 1],
-        flops,
-      };
-    return {
-      shader: "matmul_lanes",
-      constants: { ...constants, LANES },
-      grid: [Math.ceil(n / (2 * LANES)), Math.ceil(m / 16), 1],
-      flops,
-    };
+    if (LANES < 4) {
+      const grid = [Math.ceil(n / 32), Math.ceil(m / 32), 1] as const;
+      return [{ shader: "matmul", constants, grid, flops }];
+    }
+    const grid = [Math.ceil(n / (2 * LANES)), Math.ceil(m / 16), 1] as const;
+    return [{ shader: "matmul_lanes", constants: { ...constants, LANES }, grid, flops }];
   },
 };
 

@@ -39,7 +39,16 @@ export function ownTerms(t: Tensor): number {
     case "reduce":
       return t.inputs[0]!.size / t.size;
     case "kernel":
-      return Math.max(1, t.op.kernel(t.inputs, t, ANY).flops / (2 * t.size));
+      return Math.max(
+        1,
+        t.op.kernels(
+          t.inputs,
+          t,
+          ANY,
+          t.inputs.map(() => 0),
+        )[0].flops /
+          (2 * t.size),
+      );
   }
 }
 
