@@ -4,7 +4,8 @@
  */
 import { stridesOf } from "../graph/shape.ts";
 import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
-import { emitRegion, NotFusible, type Lanes, type RegionCode, type Storage } from "./emit.ts";
+import { emitRegion, type Lanes, type RegionCode } from "./emit.ts";
+import { NotFusible, type Storage } from "./pull.ts";
 import { foldLength, isRowFold, LONGEST_INLINE } from "./rows.ts";
 
 /** Work for one dispatch. */
@@ -377,18 +378,23 @@ function inOrder(tensors: readonly Tensor[]): Tensor[] {
   return topological(tensors).filter((t) => wanted.has(t));
 }
 
-/** How many invocations share a row: what keeps the adapter busy without waiting for each other. */
+/** Who computes a row: what keeps the adapter busy without waiting for each other. */
 export function lanesFor(rows: number, anchors: readonly Tensor[], target: Target): Lanes {
   const folds = anchors.filter(isRowFold);
-  if (folds.length === 0) return { kind: "invocation", count: 1 };
+  const { software, subgroupSize, maxWorkgroupSize } = target;
+  if (folds.length === 0) return { kind: "invocation", width: Math.min(64, Math.max(8, rows)) };
   const longest = Math.max(...folds.map(foldLength));
-  // A software adapter pays the same for any load, and dearly for barriers.
-  const alone = target.software ? rows >= 32 : longest <= 32 && rows >= 32;
-  if (alone) return { kind: "invocation", count: 1 };
-  if (target.subgroupSize > 0 && (target.software || longest <= 4096))
-    return { kind: "subgroup", count: target.subgroupSize };
-  return { kind: "workgroup", count: Math.min(longest > 4096 ? 256 : 64, target.maxWorkgroupSize) };
+  // Lanes that walk rows of their own find nothing in each other's cache lines: only short rows may.
+  if (longest <= (software ? SHORT_ROW : 32) && rows >= 32)
+    return { kind: "invocation", width: software ? 16 : 64 };
+  // A software adapter pays dearly for barriers.
+  if (subgroupSize > 0 && (software || longest <= 4096))
+    return { kind: "subgroup", width: subgroupSize };
+  return { kind: "workgroup", width: Math.min(longest > 4096 ? 256 : 64, maxWorkgroupSize) };
 }
+
+/** Elements of a row that one lane of a software adapter may walk alone. */
+const SHORT_ROW = 64;
 
 /** Divides the graph below `outputs` into units. `fuse: false` gives every operation its own. */
 export function schedule(outputs: readonly Tensor[], target: Target, fuse = true): Schedule {

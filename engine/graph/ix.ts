@@ -44,13 +44,15 @@ export class Ix {
   readonly max: number;
 
   constructor(terms: readonly Term[], offset: number) {
-    this.terms = rejoined(terms.filter((term) => term.times !== 0)).sort((a, b) =>
-      a.atom.key < b.atom.key ? -1 : 1,
+    const sum = rejoined(
+      terms.filter((term) => term.times !== 0),
+      offset,
     );
-    this.offset = offset;
-    this.key = this.terms.map((t) => `${t.times}*${t.atom.key}`).join("+") + `+${offset}`;
-    let min = offset;
-    let max = offset;
+    this.terms = sum.terms.toSorted((a, b) => (a.atom.key < b.atom.key ? -1 : 1));
+    this.offset = sum.offset;
+    this.key = this.terms.map((t) => `${t.times}*${t.atom.key}`).join("+") + `+${this.offset}`;
+    let min = this.offset;
+    let max = this.offset;
     for (const { atom, times } of this.terms)
       if (times > 0) max += times * atom.max;
       else min += times * atom.max;
@@ -136,6 +138,30 @@ export class Ix {
     return wrapped("remainder", rest, by);
   }
 
+  /** Whether the variable `name` takes part. */
+  mentions(name: string): boolean {
+    return this.terms.some(({ atom: { kind } }) => {
+      switch (kind.is) {
+        case "variable":
+          return kind.name === name;
+        case "load":
+          return kind.at.some((ix) => ix.mentions(name));
+        case "quotient":
+        case "remainder":
+          return kind.of.mentions(name);
+      }
+    });
+  }
+
+  /** The index with the variable `name` set to `value`. */
+  with(name: string, value: number): Ix {
+    if (!this.mentions(name)) return this;
+    return this.terms.reduce(
+      (sum, { atom, times }) => sum.plus(atomWith(atom, name, value).times(times)),
+      Ix.constant(this.offset),
+    );
+  }
+
   /** The value for given values of the variables; index tensors are not followed. */
   evaluate(values: ReadonlyMap<string, number>): number {
     let sum = this.offset;
@@ -145,10 +171,13 @@ export class Ix {
 }
 
 /** Undoes division: k·by·⌊a / by⌋ + k·(a mod by) is k·a, if a is an atom or a multiple of one. */
-function rejoined(terms: readonly Term[]): Term[] {
+function rejoined(
+  terms: readonly Term[],
+  offset: number,
+): { readonly terms: readonly Term[]; readonly offset: number } {
   for (const { atom, times } of terms) {
     const { kind } = atom;
-    if (kind.is !== "remainder" || kind.of.offset !== 0) continue;
+    if (kind.is !== "remainder") continue;
     const partner = terms.find(
       ({ atom: { kind: k }, times: n }) =>
         k.is === "quotient" &&
@@ -158,9 +187,9 @@ function rejoined(terms: readonly Term[]): Term[] {
     );
     if (!partner) continue;
     const rest = terms.filter((term) => term.atom !== atom && term !== partner);
-    return [...new Ix(rest, 0).plus(kind.of.times(times)).terms];
+    return new Ix(rest, offset).plus(kind.of.times(times));
   }
-  return [...terms];
+  return { terms, offset };
 }
 
 /**
@@ -181,6 +210,22 @@ function wrapped(is: "quotient" | "remainder", of: Ix, by: number): Ix {
   const max = is === "quotient" ? Math.floor(of.max / by) : Math.min(by - 1, of.max);
   const key = `(${of.key})${is === "quotient" ? "/" : "%"}${by}`;
   return new Ix([{ atom: { key, max, kind: { is, of, by } }, times: 1 }], 0);
+}
+
+function atomWith(atom: Atom, name: string, value: number): Ix {
+  const { kind } = atom;
+  switch (kind.is) {
+    case "variable":
+      return kind.name === name ? Ix.constant(value) : new Ix([{ atom, times: 1 }], 0);
+    case "load": {
+      const at = kind.at.map((ix) => ix.with(name, value));
+      return Ix.load(kind.from, at, atom.max + 1);
+    }
+    case "quotient":
+      return kind.of.with(name, value).over(kind.by);
+    case "remainder":
+      return kind.of.with(name, value).modulo(kind.by);
+  }
 }
 
 function evaluateAtom({ kind }: Atom, values: ReadonlyMap<string, number>): number {

@@ -39,6 +39,7 @@ export interface SourceOp<P extends Params = Params> extends OpBase<P> {
 export interface ElementwiseOp<P extends Params = Params> extends OpBase<P> {
   readonly form: "elementwise";
   cpu(...values: number[]): number;
+  /** An expression of the values' names. F stands for the type: `f32`, or `vec4f` for four elements at once. */
   wgsl(...values: string[]): string;
 }
 
