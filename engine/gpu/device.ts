@@ -10,13 +10,13 @@ import { slowPolling } from "./polling.ts";
 
 export { AdapterError };
 
-type Profile = "safe" | "fast";
+type Checks = "safe" | "fast";
 
 export interface GpuOptions {
   /** `hardware`, `lavapipe`, `swiftshader`, `null` or part of a name; default `POTSTILL_ADAPTER`, else the best. */
   adapter?: string | undefined;
   /** `safe` (default): everything is checked. `fast`: nothing is; only for work that ran under `safe`. */
-  profile?: Profile | undefined;
+  checks?: Checks | undefined;
   /** lavapipe's threads. `one` suits programs of tiny kernels, where waking a core costs more than the work. */
   threads?: "one" | "all" | undefined;
 }
@@ -34,7 +34,7 @@ export interface AdapterFacts {
   features: string[];
   limits: Record<string, number>;
   subgroupSize: { min: number; max: number } | null;
-  profile: Profile;
+  checks: Checks;
   timestamps: boolean;
   webgpuVersion: string;
 }
@@ -44,7 +44,7 @@ export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }
 
-const TOGGLES: Record<Profile, string[]> = {
+const TOGGLES: Record<Checks, string[]> = {
   safe: ["enable-dawn-features=allow_unsafe_apis"],
   fast: [
     "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,skip_validation," +
@@ -94,11 +94,11 @@ export class Gpu implements Disposable {
     return opened;
   }
 
-  static async #open({ adapter: wanted, profile = "safe" }: GpuOptions): Promise<Gpu> {
+  static async #open({ adapter: wanted, checks = "safe" }: GpuOptions): Promise<Gpu> {
     const { create, globals } = await importWebgpu();
     Object.assign(globalThis, globals);
     const choice = await chooseAdapter(
-      (flags) => create([...TOGGLES[profile], ...flags]),
+      (flags) => create([...TOGGLES[checks], ...flags]),
       wanted ?? process.env["POTSTILL_ADAPTER"] ?? "",
     );
     const { adapter, root } = choice;
@@ -108,7 +108,7 @@ export class Gpu implements Disposable {
     });
     roots.add(root);
     void device.lost.finally(() => roots.delete(root));
-    return new Gpu(device, factsOf(choice, device, profile));
+    return new Gpu(device, factsOf(choice, device, checks));
   }
 
   private constructor(device: GPUDevice, facts: AdapterFacts) {
@@ -207,7 +207,7 @@ function numbersOf(limits: GPUSupportedLimits): Record<string, number> {
   return numbers;
 }
 
-function factsOf(choice: Choice, device: GPUDevice, profile: Profile): AdapterFacts {
+function factsOf(choice: Choice, device: GPUDevice, checks: Checks): AdapterFacts {
   const { info } = choice.adapter;
   const features = [...device.features].sort();
   const { subgroupMinSize: min, subgroupMaxSize: max } = info;
@@ -224,7 +224,7 @@ function factsOf(choice: Choice, device: GPUDevice, profile: Profile): AdapterFa
     features,
     limits: numbersOf(device.limits),
     subgroupSize: hasSizes ? { min, max } : null,
-    profile,
+    checks,
     timestamps: features.includes("timestamp-query"),
     webgpuVersion: (manifest as { version: string }).version,
   };
