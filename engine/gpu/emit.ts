@@ -49,6 +49,8 @@ export interface RegionCode {
   readonly grid: readonly [number, number, number];
   /** Elementwise operations over the whole grid, roughly. */
   readonly flops: number;
+  /** Whether the number of the repetition is set before the dispatch. */
+  readonly immediate: boolean;
 }
 
 /** Why a region cannot be one kernel: `tensor` would have to lie in memory first. */
@@ -75,6 +77,7 @@ class Emitter {
   private own: Ix | undefined;
   readonly root = new Scope();
   flops = 0;
+  immediate = false;
 
   constructor(plan: RegionPlan) {
     this.plan = plan;
@@ -201,6 +204,7 @@ class Emitter {
     const op: Op = t.op;
     switch (op.form) {
       case "source":
+        this.immediate ||= op.immediate === true;
         return !op.wgsl
           ? this.load(t, index, scope, key)
           : this.pullSource(t, op.wgsl, index, scope, key);
@@ -427,6 +431,7 @@ export function emitRegion(plan: RegionPlan): RegionCode {
   const kept = emitter.reads;
   const lines = [
     ...(lanes.kind === "subgroup" ? ["enable subgroups;"] : []),
+    ...(emitter.immediate ? ["var<immediate> repeat: u32;"] : []),
     ...kept.map((t, i) => `@group(0) @binding(${i}) var<storage, read> x${i}: array<${type(t)}>;`),
     ...emitter.writes.map(
       (t, i) =>
@@ -450,5 +455,6 @@ export function emitRegion(plan: RegionPlan): RegionCode {
     writes: emitter.writes,
     grid: [gx, Math.ceil(groups / gx), 1],
     flops: emitter.flops * rows,
+    immediate: emitter.immediate,
   };
 }
