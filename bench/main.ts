@@ -36,14 +36,14 @@ const args = await yargs(process.argv.slice(2))
     type: "string",
     describe: "hardware, lavapipe, swiftshader or part of a name",
   })
-  .option("profile", { choices: ["safe", "fast"] as const, default: "fast" as const })
+  .option("checks", { choices: ["safe", "fast"] as const, default: "fast" as const })
   .option("filter", { type: "string", describe: "Only rows whose name contains this" })
   .option("quick", { type: "boolean", default: false, describe: "Fewer rows and samples" })
   .option("json", { type: "string", describe: "Write the results to this file" })
   .strict()
   .parseAsync();
 
-using gpu = await Gpu.open({ adapter: args.adapter, profile: args.profile });
+using gpu = await Gpu.open({ adapter: args.adapter, checks: args.checks });
 const { name: adapter, driver, webgpuVersion } = gpu.facts;
 const roof = await measureRoof(gpu, args.quick ? 5 : 9);
 console.log(

@@ -6,7 +6,6 @@ import {
   convInput,
   convKernel,
   crossEntropy,
-  full,
   gather,
   grad,
   instanceNorm,
@@ -119,9 +118,7 @@ function teacherStep(width: number, n: number): Record<string, Procedure> {
 
 function student(width: number, n: number, steps: number): Record<string, Procedure> {
   const model = buildModel("ConvNetD3", { channels: 3, size: 32, classes: 10 }, { width });
-  const procedures = studentProcedures({ model, images: n, batch: n, steps });
-  const setStep = (at: number): Procedure => ({ step: full([], at, "u32") });
-  return { ...procedures, first: setStep(0), last: setStep(steps) };
+  return studentProcedures({ model, images: n, batch: n, steps });
 }
 
 function programs(width: number, steps: number): Workload[] {
@@ -143,17 +140,11 @@ function programs(width: number, steps: number): Workload[] {
       smaller: teacherStep(4, 2),
     },
     {
-      ...row("student step", [
-        ["first", 1],
-        ["step", steps],
-      ]),
+      ...row("student step", [["step", steps]]),
       parts: steps,
     },
     {
-      ...row("adjoint", [
-        ["last", 1],
-        ["adjoint", steps],
-      ]),
+      ...row("adjoint", [["adjoint", steps]]),
       parts: steps,
     },
     {

@@ -17,6 +17,7 @@ import {
   logSoftmax,
   mul,
   neg,
+  repeat,
   reshape,
   scatterAdd,
   setRow,
@@ -60,7 +61,7 @@ export function weightedSoftLoss(z: Tensor, y: Tensor, w: Tensor): Tensor {
  * Variables of a student, by name:
  * `images` [N, C, H, W], `labels` [N, K] logits, `lr` [] (α), `start` and `target` [P] (θ_0, θ*),
  * `batches` [S, B] u32 and `weights` [S, B] (minibatch s in row s), `theta` [P], `history` [S+1, P],
- * `step` [] u32, `lambda` [P], and the gradients `gradImages`, `gradLabels`, `gradLr` of the loss.
+ * `lambda` [P], and the gradients `gradImages`, `gradLabels`, `gradLr` of the loss.
  */
 export function studentVariables({ model, images, batch, steps }: StudentOptions) {
   const { channels, size, classes } = model.task;
@@ -74,7 +75,6 @@ export function studentVariables({ model, images, batch, steps }: StudentOptions
     weights: variable("weights", [steps, batch]),
     theta: variable("theta", [model.size]),
     history: variable("history", [steps + 1, model.size]),
-    step: variable("step", [], "u32"),
     lambda: variable("lambda", [model.size]),
     gradImages: variable("gradImages", [images, channels, size, size]),
     gradLabels: variable("gradLabels", [images, classes]),
@@ -84,7 +84,7 @@ export function studentVariables({ model, images, batch, steps }: StudentOptions
 
 type Variables = ReturnType<typeof studentVariables>;
 
-/** The minibatch of step `s`: images [B, C, H, W], label logits [B, K], weights [B], and its indices. */
+/** The minibatch of step `s` (u32 []): images [B, C, H, W], label logits [B, K], weights [B], and its indices. */
 function minibatch(v: Variables, s: Tensor) {
   const index = gather(v.batches, s);
   return {
@@ -116,15 +116,15 @@ function directionalDerivative(
 
 /** The procedures of a student: `begin`, `step`, `turn`, `adjoint`. */
 export function studentProcedures(options: StudentOptions): Record<string, Procedure> {
-  const { model, gradient = "exact" } = options;
+  const { model } = options;
   const v = studentVariables(options);
 
   // θ_{s+1} = θ_s - α ∇_θ ℓ(f(θ_s, x), y)
+  const s = repeat();
   const parameters = splitParameters(model, v.theta);
-  const batch = minibatch(v, v.step);
+  const batch = minibatch(v, s);
   const loss = weightedSoftLoss(model.forward(parameters, batch.x), batch.y, batch.w);
   const next = sub(v.theta, mul(v.lr, joinParameters(grad(loss, parameters))));
-  const after = addIndex(v.step, 1);
 
   // L = ‖θ_S - θ*‖² / ‖θ_0 - θ*‖²,  λ_S = ∂L/∂θ_S
   const distance = sub(v.theta, v.target);
@@ -134,17 +134,16 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
     begin: {
       theta: v.start,
       history: setRow(v.history, full([], 0, "u32"), v.start),
-      step: full([], 0, "u32"),
       gradImages: full(v.images.shape, 0),
       gradLabels: full(v.labels.shape, 0),
       gradLr: full([], 0),
     },
-    step: { theta: next, history: setRow(v.history, after, next), step: after },
+    step: { theta: next, history: setRow(v.history, addIndex(s, 1), next) },
     turn: {
       loss: div(sum(square(distance)), scale),
       lambda: div(mul(distance, 2), scale),
     },
-    adjoint: adjoint(v, model, gradient),
+    adjoint: adjoint(v, options),
   };
 }
 
@@ -152,8 +151,8 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
  * One step backwards. With φ_s = λ_{s+1}ᵀ ∇_θ ℓ at θ_s:
  * ∂L/∂x += -α ∂φ/∂x, ∂L/∂y += -α ∂φ/∂y, ∂L/∂α += -φ, λ_s = λ_{s+1} - α ∂φ/∂θ.
  */
-function adjoint(v: Variables, model: Model, gradient: GradientKind): Procedure {
-  const s = subIndex(v.step, 1);
+function adjoint(v: Variables, { model, steps, gradient = "exact" }: StudentOptions): Procedure {
+  const s = subIndex(full([], steps - 1, "u32"), repeat());
   const parameters = splitParameters(model, stored(gather(v.history, s)));
   const { index, x, y, w } = minibatch(v, s);
   const z = model.forward(parameters, x);
@@ -163,7 +162,6 @@ function adjoint(v: Variables, model: Model, gradient: GradientKind): Procedure 
   const [dx, dy, ...dtheta] = grad(phi, exact ? [x, y, ...parameters] : [x, y]);
   const images = v.images.shape[0]!;
   return {
-    step: s,
     gradImages: sub(v.gradImages, mul(v.lr, scatterAdd(dx!, index, images))),
     gradLabels: sub(v.gradLabels, mul(v.lr, scatterAdd(dy!, index, images))),
     gradLr: sub(v.gradLr, phi),

@@ -1,14 +1,13 @@
 /** @file Training a network: SGD with momentum and weight decay on images with target probabilities. */
 import {
   add,
-  addIndex,
-  full,
   gather,
   grad,
   logSoftmax,
   mul,
   neg,
   Program,
+  repeat,
   reshape,
   sub,
   sum,
@@ -125,7 +124,6 @@ export class Trainer implements Disposable {
       if (!resident) this.fillPool(padded(some, this.batch));
       this.program.write("batches", rows);
       this.program.write("weights", weights);
-      this.program.write("step", Uint32Array.of(0));
       this.program.run("train", some.length);
     }
   }
@@ -186,12 +184,12 @@ function padded(batches: readonly ArrayLike<number>[], width: number): number[] 
   return batches.flatMap((batch) => Array.from({ length: width }, (_, b) => batch[b] ?? batch[0]!));
 }
 
-/** v ← μ v + (∇ℓ + wd θ), θ ← θ - lr v on minibatch `step` of an upload; and logits of `queries`. */
+/** v ← μ v + (∇ℓ + wd θ), θ ← θ - lr v on a minibatch of an upload, one a repetition; and logits of `queries`. */
 function trainingProcedures(model: Model, pool: number, steps: number, batch: number) {
   const { channels, size, classes } = model.task;
   const images = variable("pool", [pool, channels, size, size]);
   const targets = variable("targets", [pool, classes]);
-  const step = variable("step", [], "u32");
+  const step = repeat();
   const index = gather(variable("batches", [steps, batch], "u32"), step);
   const weight = gather(variable("weights", [steps, batch]), step);
   const theta = variable("theta", [model.size]);
@@ -213,7 +211,6 @@ function trainingProcedures(model: Model, pool: number, steps: number, batch: nu
       theta: sub(theta, mul(variable("lr", []), next)),
       velocity: next,
       lossSum: add(lossSum, loss),
-      step: addIndex(step, full([], 1, "u32")),
     },
     predict: { logits: model.forward(parameters, queries) },
   };

@@ -10,10 +10,25 @@ export * from "./ops/matmul.ts";
 export * from "./ops/conv.ts";
 export * from "./ops/gather.ts";
 export * from "./ops/derived.ts";
-export { constantValue, full, iota, variable } from "./ops/source.ts";
+export { constantValue, full, iota, repeat, variable } from "./ops/source.ts";
 export { grad, GradError, vjp, type GradOptions } from "./autodiff/grad.ts";
 export { interpret, type Values } from "./cpu/interpret.ts";
-export { Program, type CompileOptions, type HostData, type Procedure } from "./gpu/program.ts";
+export {
+  Program,
+  type CompileOptions,
+  type HostData,
+  type Procedure,
+  type RunOptions,
+} from "./gpu/program.ts";
+export type { Step } from "./gpu/plan.ts";
+export { showBytes, showFlops } from "./gpu/listing.ts";
+export {
+  Profiler,
+  type HostTrack,
+  type KernelTotal,
+  type ProfileEvent,
+  type Work,
+} from "./gpu/profiler.ts";
 export {
   AdapterError,
   DeviceLostError,

@@ -10,7 +10,7 @@ import { openGpu, progressFor } from "./options.ts";
 
 /** Distils by each recipe into `folder` and returns the table's rows. */
 async function demo(folder: string, recipes: readonly [Recipe, ...Recipe[]]): Promise<ResultRow[]> {
-  const settings = { adapter: undefined, profile: "safe", quiet: false } as const;
+  const settings = { adapter: undefined, checks: "safe", quiet: false } as const;
   const named = Object.fromEntries(recipes.map((recipe) => [`ipc${recipe.ipc}`, recipe]));
   writeAtomic(join(folder, "recipe.yaml"), recipesToYaml(named));
   using gpu = await openGpu(settings, recipes);

@@ -9,7 +9,7 @@ import type { AdapterFacts } from "../../engine/index.ts";
 
 interface InfoArguments {
   adapter: string | undefined;
-  profile: "safe" | "fast";
+  checks: "safe" | "fast";
   json: boolean;
 }
 
@@ -27,7 +27,7 @@ export function formatFacts(facts: AdapterFacts, versions: Record<string, string
     ["vendor", told(`${facts.vendor} ${facts.architecture}`.trim())],
     ["driver", told(facts.driver)],
     ["backend", facts.backend],
-    ["profile", facts.profile],
+    ["checks", facts.checks],
     ["subgroups", subgroups],
     ["timestamps", facts.timestamps ? "yes" : "no"],
     ["features", facts.features.join(", ")],
@@ -56,14 +56,14 @@ export const infoCommand: CommandModule<object, InfoArguments> = {
         requiresArg: true,
         describe: "hardware, lavapipe, swiftshader, null or part of an adapter's name",
       })
-      .option("profile", {
+      .option("checks", {
         choices: ["safe", "fast"] as const,
         default: "safe" as const,
-        describe: "Dawn's settings: everything checked, or nothing",
+        describe: "What Dawn checks of every call: all of it, or nothing",
       })
       .option("json", { type: "boolean", default: false, describe: "Print JSON" }),
-  handler: async ({ adapter, profile, json }) => {
-    using gpu = await Gpu.open({ adapter, profile });
+  handler: async ({ adapter, checks, json }) => {
+    using gpu = await Gpu.open({ adapter, checks });
     const manifest: unknown = createRequire(import.meta.url)("potstill/package.json");
     const versions = {
       potstill: (manifest as { version: string }).version,

@@ -7,11 +7,11 @@ import { taskOf } from "../run.ts";
 
 export interface CommonArguments {
   readonly adapter: string | undefined;
-  readonly profile: "safe" | "fast";
+  readonly checks: "safe" | "fast";
   readonly quiet: boolean;
 }
 
-/** `--adapter`, `--profile` and `--quiet`. */
+/** `--adapter`, `--checks` and `--quiet`. */
 export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
   return yargs
     .option("adapter", {
@@ -19,10 +19,10 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
       requiresArg: true,
       describe: "hardware, lavapipe, swiftshader or part of an adapter's name",
     })
-    .option("profile", {
+    .option("checks", {
       choices: ["safe", "fast"] as const,
       default: "safe" as const,
-      describe: "Dawn's settings: everything checked, or nothing",
+      describe: "What Dawn checks of every call: all of it, or nothing",
     })
     .option("quiet", {
       type: "boolean",
@@ -39,7 +39,7 @@ const SMALL_WORK = 8e6;
 
 /** The adapter for the work of some recipes. */
 export function openGpu(
-  { adapter, profile }: CommonArguments,
+  { adapter, checks }: CommonArguments,
   recipes: readonly Recipe[],
 ): Promise<Gpu> {
   const works = recipes.map((recipe) => {
@@ -47,7 +47,7 @@ export function openGpu(
     return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
   });
   const work = Math.max(...works);
-  return Gpu.open({ adapter, profile, threads: work < SMALL_WORK ? "one" : "all" });
+  return Gpu.open({ adapter, checks, threads: work < SMALL_WORK ? "one" : "all" });
 }
 
 export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });

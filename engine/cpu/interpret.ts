@@ -2,7 +2,7 @@
 import { showShape, sizeOf } from "../graph/shape.ts";
 import { topological, type Op, type Params, type Tensor } from "../graph/tensor.ts";
 
-/** Values of variables by name, row-major. */
+/** Values of variables by name, row-major; `repeat` is the repetition's number, 0 when absent. */
 export type Values = Readonly<Record<string, ArrayLike<number>>>;
 
 /**
@@ -20,6 +20,7 @@ function evaluate(t: Tensor, data: Map<Tensor, Float64Array>, variables: Values)
   const op: Op = t.op;
   switch (op.form) {
     case "source":
+      if (op.immediate) return Float64Array.of(variables["repeat"]?.[0] ?? 0);
       return op.cpu
         ? Float64Array.from({ length: t.size }, (_, i) => (op.cpu as Counter)(i, t.params))
         : variableValue(t, variables);

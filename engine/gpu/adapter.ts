@@ -20,7 +20,7 @@ export interface Choice {
   kind: AdapterKind;
 }
 
-/** Dawn's `create` with the profile's toggles already in it. */
+/** Dawn's `create` with the toggles already in it. */
 export type Create = (flags: string[]) => GPU;
 
 /** Sets environment variables, for C code too (main thread only), while `work` runs; undefined removes one. */

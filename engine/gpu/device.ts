@@ -7,18 +7,22 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AdapterError, chooseAdapter, withEnvironment } from "./adapter.ts";
 import type { AdapterKind, Choice } from "./adapter.ts";
 import { slowPolling } from "./polling.ts";
+import type { Profiler } from "./profiler.ts";
+import { Timer } from "./timer.ts";
 
 export { AdapterError };
 
-type Profile = "safe" | "fast";
+type Checks = "safe" | "fast";
 
 export interface GpuOptions {
   /** `hardware`, `lavapipe`, `swiftshader`, `null` or part of a name; default `POTSTILL_ADAPTER`, else the best. */
   adapter?: string | undefined;
   /** `safe` (default): everything is checked. `fast`: nothing is; only for work that ran under `safe`. */
-  profile?: Profile | undefined;
+  checks?: Checks | undefined;
   /** lavapipe's threads. `one` suits programs of tiny kernels, where waking a core costs more than the work. */
   threads?: "one" | "all" | undefined;
+  /** Is told how long everything takes, which makes it slower: every dispatch is a pass of its own. */
+  profiler?: Profiler | undefined;
 }
 
 export interface AdapterFacts {
@@ -34,7 +38,7 @@ export interface AdapterFacts {
   features: string[];
   limits: Record<string, number>;
   subgroupSize: { min: number; max: number } | null;
-  profile: Profile;
+  checks: Checks;
   timestamps: boolean;
   webgpuVersion: string;
 }
@@ -44,7 +48,7 @@ export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }
 
-const TOGGLES: Record<Profile, string[]> = {
+const TOGGLES: Record<Checks, string[]> = {
   safe: ["enable-dawn-features=allow_unsafe_apis"],
   fast: [
     "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,skip_validation," +
@@ -52,6 +56,9 @@ const TOGGLES: Record<Profile, string[]> = {
     "disable-dawn-features=timestamp_quantization,lazy_clear_resource_on_first_use,enable_spirv_validation",
   ],
 };
+
+/** Without it they come in steps of 65 µs. */
+const EXACT_TIMESTAMPS = ["disable-dawn-features=timestamp_quantization"];
 
 /** Immediates need none of them: they are a language feature of WGSL and the limit `maxImmediateSize`. */
 const USEFUL_FEATURES = [
@@ -75,6 +82,8 @@ export class Gpu implements Disposable {
   readonly facts: AdapterFacts;
   /** Resolves when the device is lost, or has been disposed (reason `destroyed`). */
   readonly lost: Promise<GPUDeviceLostInfo>;
+  /** Takes times for the profiler that the device was opened with. @internal */
+  readonly timer: Timer | undefined;
   readonly #slowsPolling: boolean;
   readonly #waiting = new Set<(reason: DeviceLostError) => void>();
   readonly #captured: string[] = [];
@@ -94,11 +103,11 @@ export class Gpu implements Disposable {
     return opened;
   }
 
-  static async #open({ adapter: wanted, profile = "safe" }: GpuOptions): Promise<Gpu> {
+  static async #open({ adapter: wanted, checks = "safe", profiler }: GpuOptions): Promise<Gpu> {
     const { create, globals } = await importWebgpu();
     Object.assign(globalThis, globals);
     const choice = await chooseAdapter(
-      (flags) => create([...TOGGLES[profile], ...flags]),
+      (flags) => create([...TOGGLES[checks], ...(profiler ? EXACT_TIMESTAMPS : []), ...flags]),
       wanted ?? process.env["POTSTILL_ADAPTER"] ?? "",
     );
     const { adapter, root } = choice;
@@ -108,13 +117,14 @@ export class Gpu implements Disposable {
     });
     roots.add(root);
     void device.lost.finally(() => roots.delete(root));
-    return new Gpu(device, factsOf(choice, device, profile));
+    return new Gpu(device, factsOf(choice, device, checks), profiler);
   }
 
-  private constructor(device: GPUDevice, facts: AdapterFacts) {
+  private constructor(device: GPUDevice, facts: AdapterFacts, profiler: Profiler | undefined) {
     this.device = device;
     this.facts = facts;
     this.lost = device.lost;
+    this.timer = profiler && new Timer(this, profiler);
     // With its one thread on a core of its own, lavapipe loses nothing to the polling, and short waits gain.
     const alone = process.env["LP_NUM_THREADS"] === "0" && availableParallelism() > 1;
     this.#slowsPolling = facts.software && !(facts.kind === "lavapipe" && alone);
@@ -207,7 +217,7 @@ function numbersOf(limits: GPUSupportedLimits): Record<string, number> {
   return numbers;
 }
 
-function factsOf(choice: Choice, device: GPUDevice, profile: Profile): AdapterFacts {
+function factsOf(choice: Choice, device: GPUDevice, checks: Checks): AdapterFacts {
   const { info } = choice.adapter;
   const features = [...device.features].sort();
   const { subgroupMinSize: min, subgroupMaxSize: max } = info;
@@ -224,8 +234,9 @@ function factsOf(choice: Choice, device: GPUDevice, profile: Profile): AdapterFa
     features,
     limits: numbersOf(device.limits),
     subgroupSize: hasSizes ? { min, max } : null,
-    profile,
-    timestamps: features.includes("timestamp-query"),
+    checks,
+    // The null backend offers them and writes none.
+    timestamps: features.includes("timestamp-query") && choice.kind !== "null",
     webgpuVersion: (manifest as { version: string }).version,
   };
 }

@@ -44,6 +44,8 @@ export interface RegionCode {
   readonly grid: readonly [number, number, number];
   /** Elementwise operations over the whole grid, roughly. */
   readonly flops: number;
+  /** Whether the number of the repetition is set before the dispatch. */
+  readonly immediate: boolean;
 }
 
 /** Tensors that are computed in one loop over the same number of elements a row. */
@@ -233,6 +235,7 @@ class Emitter {
       `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${typeName(root.dtype, vector)}>;`;
     const lines = [
       ...(kind === "subgroup" ? ["enable subgroups;"] : []),
+      ...(this.puller.immediate ? ["var<immediate> repeat: u32;"] : []),
       ...reads.map((read, i) => declare(read, `x${i}`, i, "read")),
       ...this.writes.map((write, i) => declare(write, `y${i}`, reads.length + i, "read_write")),
       ...(kind === "workgroup" ? [`var<workgroup> shared_values: array<f32, ${width}>;`] : []),
@@ -251,6 +254,7 @@ class Emitter {
       writes: this.writes.map(({ root }) => root),
       grid: [gx, Math.ceil(groups / gx), 1],
       flops: this.puller.flops * this.count,
+      immediate: this.puller.immediate,
     };
   }
 }

@@ -4,6 +4,7 @@
  * same time, across all procedures of a program.
  */
 import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
+import { describeKernel, describeRegion, type Description } from "./describe.ts";
 import { NotFusible } from "./pull.ts";
 import {
   inputOf,
@@ -19,20 +20,22 @@ import { specialise } from "./shader.ts";
 /** Memory of a program: a variable's by name, or a slot by number. */
 export type Place = string | number;
 
+/** One launch of a shader. */
+export interface Dispatch extends Description {
+  readonly kind: "dispatch";
+  readonly code: string;
+  /** Places in binding order; reads come before writes. */
+  readonly bindings: readonly Place[];
+  readonly reads: number;
+  readonly grid: readonly [number, number, number];
+  /** Whether the shader asks for the number of the repetition. */
+  readonly immediate: boolean;
+  readonly flops: number;
+}
+
 /** One launch of a shader, or one copy between places. */
 export type Step =
-  | {
-      readonly kind: "dispatch";
-      readonly label: string;
-      readonly code: string;
-      /** Places in binding order; reads come before writes. */
-      readonly bindings: readonly Place[];
-      readonly reads: number;
-      readonly grid: readonly [number, number, number];
-      readonly flops: number;
-      /** Bytes that must cross memory at least once. */
-      readonly bytes: number;
-    }
+  | Dispatch
   | { readonly kind: "copy"; readonly from: Place; readonly to: Place; readonly bytes: number };
 
 /** What a procedure assigns: a tensor to each variable, all at once. */
@@ -69,13 +72,14 @@ function allocationBytes(root: Tensor, { home, storage }: Schedule): number {
 /** A unit with its shader. `reads` are tensors in memory, `writes` its results. */
 interface Launch {
   readonly unit: Unit;
-  readonly label: string;
+  readonly about: Description;
   readonly code: string;
   readonly reads: readonly Tensor[];
   readonly writes: readonly Tensor[];
   /** A tensor whose old contents the launch overwrites in part, and its result's name for it. */
   readonly updates: Tensor | undefined;
   readonly grid: readonly [number, number, number];
+  readonly immediate: boolean;
   readonly flops: number;
 }
 
@@ -95,12 +99,13 @@ function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
   const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
   return {
     unit,
-    label: op.name,
+    about: describeKernel(t),
     code: specialise(kernel.shader, { ...kernel.constants, ...at }),
     reads: read.map(({ root }) => root),
     writes: [t],
     updates,
     grid: kernel.grid,
+    immediate: false,
     flops: kernel.flops,
   };
 }
@@ -111,9 +116,9 @@ function regionLaunch(
   target: Target,
   inPlace?: ReadonlyMap<Tensor, Tensor>,
 ): Launch {
-  const { code, reads, writes, grid, flops } = regionCode(unit, plan, target, inPlace);
-  const label = unit.anchors.some((t) => t.op.form === "reduce") ? "rows" : "map";
-  return { unit, label, code, reads, writes, updates: undefined, grid, flops };
+  const stored = unit.anchors.filter((t) => plan.stored.has(t));
+  const about = describeRegion(unit.anchors, stored, (t) => plan.storage(t) !== undefined);
+  return { unit, about, updates: undefined, ...regionCode(unit, plan, target, inPlace) };
 }
 
 /** Plans one procedure; takes its slots from `slots` and gives all back. */
@@ -226,13 +231,13 @@ export class Planner {
       const used = [...launch.reads, ...launch.writes];
       steps.push({
         kind: "dispatch",
-        label: launch.label,
+        ...launch.about,
         code: launch.code,
         bindings: used.map(place),
         reads: launch.reads.length,
         grid: launch.grid,
+        immediate: launch.immediate,
         flops: launch.flops,
-        bytes: [...new Set(used)].reduce((sum, t) => sum + bytesOf(t), 0),
       });
       for (const [t, slot] of held)
         if (lastUse.get(t) === i) {

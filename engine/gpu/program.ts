@@ -3,9 +3,11 @@ import { topological, type Target, type Tensor } from "../graph/tensor.ts";
 import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
 import { simplify } from "../graph/simplify.ts";
 import type { AdapterFacts, Gpu } from "./device.ts";
+import { showSteps } from "./listing.ts";
 import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./schedule.ts";
+import { replay, type Command } from "./tape.ts";
 
 /**
  * What one procedure computes: a tensor for each name. A name that the graph uses as a variable is
@@ -18,6 +20,11 @@ export interface CompileOptions {
   readonly fuse?: boolean;
 }
 
+export interface RunOptions {
+  /** Number of the first repetition, where a run continues another; 0 when absent. */
+  readonly first?: number;
+}
+
 /** Host data for a variable. */
 export type HostData = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
@@ -27,17 +34,6 @@ interface Cell {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
 }
-
-type Command =
-  | {
-      readonly pipeline: GPUComputePipeline;
-      readonly group: GPUBindGroup;
-      readonly grid: readonly [number, number, number];
-    }
-  | { readonly from: GPUBuffer; readonly to: GPUBuffer; readonly bytes: number };
-
-/** Commands in one submission: enough to hide its cost, few enough to start early. */
-const CHUNK = 200;
 
 /** What kernels may know of the adapter. */
 export function targetOf({ limits, features, software, subgroupSize }: AdapterFacts): Target {
@@ -83,6 +79,7 @@ export class Program implements Disposable {
     procedures: Readonly<Record<string, Procedure>>,
     { fuse = true }: CompileOptions = {},
   ): Promise<Program> {
+    const begun = performance.now();
     const slots = new Slots();
     const plans = new Map<string, Step[]>();
     const tensors = new Map<string, Tensor>();
@@ -103,6 +100,7 @@ export class Program implements Disposable {
     const tapes = new Map<string, readonly Command[]>();
     for (const [name, steps] of plans)
       tapes.set(name, await Promise.all(steps.map((step) => command(gpu, step, find))));
+    gpu.timer?.profiler.span("compile", Object.keys(procedures).join(", "), begun);
     return new Program(gpu, cells, memory, plans, tapes);
   }
 
@@ -116,7 +114,7 @@ export class Program implements Disposable {
   /** What one run of a procedure takes: dispatches, operations, and bytes that must cross memory. */
   cost(procedure: string): { dispatches: number; flops: number; bytes: number } {
     const cost = { dispatches: 0, flops: 0, bytes: 0 };
-    for (const step of this.plans.get(procedure) ?? []) {
+    for (const step of this.steps(procedure)) {
       cost.bytes += step.bytes;
       if (step.kind === "copy") continue;
       cost.dispatches++;
@@ -140,40 +138,12 @@ export class Program implements Disposable {
   }
 
   /**
-   * Runs a procedure `times` over; returns when the work is queued, not done.
+   * Runs a procedure `times` over, its repetitions numbered from `first`; returns when the work is
+   * queued, not done.
    * @throws RangeError for an unknown procedure.
    */
-  run(procedure: string, times = 1): void {
-    const tape = this.tapes.get(procedure);
-    if (!tape)
-      throw new RangeError(`run: the procedure must be one of ${this.names()}, got ${procedure}`);
-    const { device } = this.gpu;
-    let encoder = device.createCommandEncoder();
-    let pass: GPUComputePassEncoder | undefined;
-    let count = 0;
-    const submit = (): void => {
-      pass?.end();
-      pass = undefined;
-      device.queue.submit([encoder.finish()]);
-    };
-    for (let time = 0; time < times; time++)
-      for (const step of tape) {
-        if ("pipeline" in step) {
-          pass ??= encoder.beginComputePass();
-          pass.setPipeline(step.pipeline);
-          pass.setBindGroup(0, step.group);
-          pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);
-        } else {
-          pass?.end();
-          pass = undefined;
-          encoder.copyBufferToBuffer(step.from, 0, step.to, 0, step.bytes);
-        }
-        if (++count % CHUNK === 0) {
-          submit();
-          encoder = device.createCommandEncoder();
-        }
-      }
-    submit();
+  run(procedure: string, times = 1, { first = 0 }: RunOptions = {}): void {
+    replay(this.gpu, procedure, this.known(this.tapes, procedure), times, first);
   }
 
   /**
@@ -194,7 +164,7 @@ export class Program implements Disposable {
       at += cell.bytes;
     }
     this.gpu.device.queue.submit([encoder.finish()]);
-    await this.gpu.settled(staging.mapAsync(GPUMapMode.READ, 0, total));
+    await this.waited("read", staging.mapAsync(GPUMapMode.READ, 0, total));
     const bytes = staging.getMappedRange(0, total).slice(0);
     staging.unmap();
     this.giveStaging(staging);
@@ -211,29 +181,25 @@ export class Program implements Disposable {
 
   /** Resolves when all queued work is done; rejects with the adapter's words if it failed. */
   async done(): Promise<void> {
-    await this.gpu.settled(this.gpu.device.queue.onSubmittedWorkDone());
+    await this.waited("done", this.gpu.device.queue.onSubmittedWorkDone());
   }
 
-  /** One line a launch: operation, places, grid, operations, bytes. */
+  /**
+   * The launches of a procedure, in order.
+   * @throws RangeError for an unknown procedure.
+   */
+  steps(procedure: string): readonly Step[] {
+    return this.known(this.plans, procedure);
+  }
+
+  /** One line a launch: what it computes, its grid, operations and bytes. Throws as {@link steps}. */
   print(procedure: string): string {
-    const steps = this.plans.get(procedure) ?? [];
-    const show = (place: Place): string => (typeof place === "string" ? place : `#${place}`);
-    return steps
-      .map((step) => {
-        if (step.kind === "copy")
-          return `copy ${show(step.from)} -> ${show(step.to)} ${step.bytes} B`;
-        const reads = step.bindings.slice(0, step.reads).map(show).join(" ");
-        const writes = step.bindings.slice(step.reads).map(show).join(" ");
-        return `${step.label} ${reads} -> ${writes} grid ${step.grid.join("x")} ${step.flops} FLOP ${step.bytes} B`;
-      })
-      .join("\n");
+    return showSteps(this.steps(procedure)).join("\n");
   }
 
   /** Shader text of a procedure's launches, for tests and the curious. */
   shaders(procedure: string): string[] {
-    return (this.plans.get(procedure) ?? []).flatMap((s) =>
-      s.kind === "dispatch" ? [s.code] : [],
-    );
+    return this.steps(procedure).flatMap((step) => (step.kind === "dispatch" ? [step.code] : []));
   }
 
   /** Fills every slot with a value that any use before a write would spread. For tests. @internal */
@@ -248,6 +214,15 @@ export class Program implements Disposable {
     this.staging?.destroy();
   }
 
+  /** Waits for the device, and lets a profiler have what is done then. */
+  private async waited(what: string, promise: Promise<unknown>): Promise<void> {
+    const { timer } = this.gpu;
+    const begun = performance.now();
+    await this.gpu.settled(promise);
+    timer?.profiler.span("wait", what, begun);
+    await timer?.collect();
+  }
+
   private cell(name: string): Cell {
     const cell = this.cells.get(name);
     if (!cell)
@@ -257,8 +232,13 @@ export class Program implements Disposable {
     return cell;
   }
 
-  private names(): string {
-    return [...this.tapes.keys()].join(", ");
+  private known<T>(all: ReadonlyMap<string, T>, procedure: string): T {
+    const found = all.get(procedure);
+    if (found === undefined)
+      throw new RangeError(
+        `program: the procedure must be one of ${[...all.keys()].join(", ")}, got ${procedure}`,
+      );
+    return found;
   }
 
   /** A buffer to read through; reads that overlap get one each. */
@@ -303,11 +283,13 @@ function collectVariables(
 
 async function command(gpu: Gpu, step: Step, find: (place: Place) => GPUBuffer): Promise<Command> {
   if (step.kind === "copy") return { from: find(step.from), to: find(step.to), bytes: step.bytes };
-  const pipeline = await pipelineFor(gpu, step.code, step.label);
+  const { grid, immediate } = step;
+  const pipeline = await pipelineFor(gpu, step.code, step.op);
   const entries = step.bindings.map((place, binding) => ({
     binding,
     resource: { buffer: find(place) },
   }));
   const layout = pipeline.getBindGroupLayout(0);
-  return { pipeline, group: gpu.device.createBindGroup({ layout, entries }), grid: step.grid };
+  const group = gpu.device.createBindGroup({ layout, entries });
+  return { pipeline, group, grid, immediate, step };
 }

@@ -80,6 +80,8 @@ export class Puller {
   /** Vectors that were put together from their parts. */
   assembled = 0;
   flops = 0;
+  /** Whether something is told with the launch. */
+  immediate = false;
   private readonly around: Surroundings;
   /** Places in memory that the current loop computes: an anchor is at hand nowhere else. */
   private own: ReadonlySet<string> = new Set();
@@ -236,6 +238,7 @@ export class Puller {
     const { op } = t;
     const write = op.form === "source" && op.wgsl;
     if (!write) return this.load(t, index, scope, key);
+    if (op.immediate) this.immediate = true;
     if (t.op.name === "full")
       return this.define(scope, `t${t.id}`, none, () => write("0u", t.params));
     if (index.some((ix) => ix.mentions(COMPONENT))) return this.assemble(t, index, scope, key);

@@ -26,10 +26,12 @@ interface OpBase<P extends Params> {
   simplify?(inputs: readonly Tensor[], params: P, y: Tensor): Tensor | undefined;
 }
 
-/** A leaf: a named variable, a constant or a counter. */
+/** A leaf: a named variable, a constant, a counter, or what a launch is told. */
 export interface SourceOp<P extends Params = Params> extends OpBase<P> {
   readonly form: "source";
-  /** The value at a flat index, in float64; variables have none. */
+  /** True when the value is given anew with every launch and lies in no memory. */
+  readonly immediate?: boolean;
+  /** The value at a flat index, in float64; what is given from outside has none. */
   cpu?(index: number, params: P): number;
   /** The value at a flat index as a WGSL expression; variables are loaded instead. */
   wgsl?(index: string, params: P): string;

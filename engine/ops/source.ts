@@ -1,4 +1,4 @@
-/** @file Leaves of a graph: variables, constants, counters. */
+/** @file Leaves of a graph: variables, constants, counters, the number of a repetition. */
 import { showShape, type Shape } from "../graph/shape.ts";
 import { apply, type DType, type SourceOp, type Tensor } from "../graph/tensor.ts";
 
@@ -40,6 +40,16 @@ const iotaOp: SourceOp<IotaParams> = {
   wgsl: (index) => `u32(${index})`,
 };
 
+const repeatOp: SourceOp = {
+  form: "source",
+  name: "repeat",
+  immediate: true,
+  shape: () => [],
+  dtype: () => "u32",
+  vjp: noInputs,
+  wgsl: () => "repeat",
+};
+
 /** A number as WGSL writes it; f32 keeps every bit. */
 function literal(value: number, dtype: DType): string {
   if (dtype === "u32") return `${value}u`;
@@ -50,9 +60,13 @@ function literal(value: number, dtype: DType): string {
 /**
  * A named tensor that a program keeps: written from outside, or by the program itself when one
  * of its procedures assigns to that name.
- * @throws RangeError when the name is not an identifier.
+ * @throws RangeError when the name is not an identifier, or is `repeat`.
  */
 export function variable(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+  if (name === "repeat")
+    throw new RangeError(
+      `variable: a name must not be that of the repetition's number, got "repeat" ${showShape(shape)}`,
+    );
   if (!/^[A-Za-z][\w.]*$/.test(name))
     throw new RangeError(
       `variable: a name must be letters, digits, _ and ., got "${name}" ${showShape(shape)}`,
@@ -76,6 +90,14 @@ export function full(shape: Shape, value: number, dtype: DType = "f32"): Tensor 
 /** `[0, 1, …, count - 1]` as u32 `[count]`. */
 export function iota(count: number): Tensor {
   return apply(iotaOp, [], { count });
+}
+
+/**
+ * The number of the current repetition, u32 `[]`: a program that runs a procedure S times counts
+ * 0, 1, …, S - 1. It costs no memory: every launch that needs it is told.
+ */
+export function repeat(): Tensor {
+  return apply(repeatOp, [], {});
 }
 
 /** The number that every element is, if the tensor is a constant. */

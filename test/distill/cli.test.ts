@@ -242,7 +242,7 @@ describe("info", () => {
     const { code, stdout, stderr } = await runCli(["info"], root);
     expect([code, stderr]).toEqual([0, ""]);
     const lines = stdout.trimEnd().split("\n");
-    for (const word of ["adapter", "kind", "driver", "backend", "profile", "features", "versions"])
+    for (const word of ["adapter", "kind", "driver", "backend", "checks", "features", "versions"])
       expect(lines.filter((line) => line.startsWith(`${word} `)).length).toBe(1);
     expect(lines.find((line) => line.includes("maxBufferSize"))).toMatch(/ \d+$/);
   });

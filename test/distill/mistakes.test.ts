@@ -85,9 +85,9 @@ const MISTAKES: readonly Mistake[] = [
     "--adapter must have a value, got none",
   ),
   usage(
-    "an unknown profile",
-    ["info", "--profile", "slow"],
-    '--profile must be one of "safe", "fast", got "slow"',
+    "unknown checks",
+    ["info", "--checks", "slow"],
+    '--checks must be one of "safe", "fast", got "slow"',
   ),
   usage(
     "a word too many",

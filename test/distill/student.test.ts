@@ -89,7 +89,7 @@ function inFloat64(options: StudentOptions, values: State): State {
   };
   const run = (procedure: Procedure, times = 1): void => {
     for (let time = 0; time < times; time++) {
-      const results = interpret(Object.values(procedure), state);
+      const results = interpret(Object.values(procedure), { ...state, repeat: [time] });
       const next = Object.keys(procedure).map((name, i) => [name, results[i]!] as const);
       state = { ...state, ...Object.fromEntries(next) };
     }

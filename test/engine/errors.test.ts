@@ -193,6 +193,10 @@ const types: readonly Wrong[] = [
 ];
 
 const values: readonly Wrong[] = [
+  [
+    () => e.variable("repeat", []),
+    'variable: a name must not be that of the repetition\'s number, got "repeat" []',
+  ],
   [() => e.variable("1x", [2]), 'variable: a name must be letters, digits, _ and ., got "1x" [2]'],
   [() => e.full([2], NaN), "full: a constant must be a finite f32, got NaN"],
   [() => e.mul(of([2]), 1e39), "full: a constant must be a finite f32, got 1e+39"],
@@ -259,7 +263,7 @@ describe("a program", () => {
   test("refuses to run a procedure it does not have", async () => {
     using program = await Program.compile(gpu(), { main, other: { y: e.neg(main.y) } });
     expect(() => program.run("step")).toThrow(
-      new RangeError("run: the procedure must be one of main, other, got step"),
+      new RangeError("program: the procedure must be one of main, other, got step"),
     );
   });
 

@@ -2,12 +2,12 @@
 
 import { interpret, type Procedure, type Values } from "../../engine/index.ts";
 
-/** The variables after `times` runs of a procedure, as f32 keeps them. */
-export function runReference(procedure: Procedure, values: Values, times = 1): Values {
+/** The variables after `times` runs of a procedure, numbered from `first`, as f32 keeps them. */
+export function runReference(procedure: Procedure, values: Values, times = 1, first = 0): Values {
   const names = Object.keys(procedure);
   let current = values;
   for (let time = 0; time < times; time++) {
-    const results = interpret(Object.values(procedure), current);
+    const results = interpret(Object.values(procedure), { ...current, repeat: [first + time] });
     const next = names.map((name, i) => [name, Float32Array.from(results[i]!)] as const);
     current = { ...current, ...Object.fromEntries(next) };
   }

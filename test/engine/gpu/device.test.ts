@@ -11,7 +11,7 @@ describe("opening", () => {
     using gpu = await Gpu.open();
     expect(await doubles(gpu)).toEqual(DOUBLES);
     const { facts } = gpu;
-    expect(facts.profile).toBe("safe");
+    expect(facts.checks).toBe("safe");
     expect(facts.software).toBe(facts.kind !== "hardware");
     expect(facts.webgpuVersion).toMatch(/^\d+\.\d+\.\d+$/);
     expect(facts.timestamps).toBe(facts.features.includes("timestamp-query"));
@@ -21,9 +21,9 @@ describe("opening", () => {
   });
 
   test("what already ran under safe runs under fast, and with one thread", async () => {
-    using gpu = await Gpu.open({ profile: "fast", threads: "one" });
+    using gpu = await Gpu.open({ checks: "fast", threads: "one" });
     expect(await doubles(gpu)).toEqual(DOUBLES);
-    expect(gpu.facts.profile).toBe("fast");
+    expect(gpu.facts.checks).toBe("fast");
   });
 
   test("a process can hold several, and the environment is as before", async () => {

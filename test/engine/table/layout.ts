@@ -125,6 +125,13 @@ export const layout: Readonly<Record<string, Row>> = {
     gather("65 elements of [5]", [5], [65]),
     gather("the only row of [1, 2]", [1, 2], [1]),
   ),
+  // In the table a procedure runs once: its number is 0.
+  repeat: row(
+    one("a row of [4, 3]", [4, 3], (x) => e.gather(x, e.addIndex(e.repeat(), 2))),
+    one("a row set by a kernel of its own", [3, 2], (x) =>
+      e.setRow(x, e.repeat(), e.reshape(e.slice(x, [1, 0], [1, 2]), [2])),
+    ),
+  ),
   scatterAdd: row(
     scatterAdd("six rows into 3", [6, 3], 3),
     scatterAdd("65 numbers into 4", [65], 4),
