@@ -10,11 +10,19 @@
  * Loops end at `count + group.z`. The grid is flat, so group.z is 0; but drivers that do not know
  * that do not unroll, which would make some shaders take seconds to compile.
  */
-import { Ix, unflatten } from "../graph/ix.ts";
+import { flatten, Ix, unflatten } from "../graph/ix.ts";
 import type { ReduceOp, Tensor } from "../graph/tensor.ts";
-import { COMPONENT, Puller, typeName, widened, type Binding, type Storage } from "./pull.ts";
-import { isRowFold } from "./rows.ts";
-import { Scope } from "./scope.ts";
+import {
+  COMPONENT,
+  NotFusible,
+  Puller,
+  typeName,
+  widened,
+  type Binding,
+  type Storage,
+} from "./pull.ts";
+import { computed, isRowFold, memoryOf } from "./rows.ts";
+import { Scope, type Value } from "./scope.ts";
 
 /** Who computes a row: one invocation (`width` of them in a workgroup), a subgroup, or a workgroup. */
 export interface Lanes {
@@ -32,6 +40,8 @@ export interface RegionPlan {
   /** Where a tensor lies that is in memory when the region starts, or is stored by it; else undefined. */
   readonly storage: (t: Tensor) => Storage | undefined;
   readonly lanes: Lanes;
+  /** Buffers that a shader may bind. */
+  readonly maxBuffers: number;
   /** An input that may be overwritten by the stored tensor given, element by element. */
   readonly inPlace?: ReadonlyMap<Tensor, Tensor>;
 }
@@ -65,23 +75,28 @@ class Emitter {
   private readonly inVectors: boolean;
   /** Whether there are folds, so that rows have more than one element. */
   private readonly hasFolds: boolean;
+  private readonly anchors: ReadonlySet<Tensor>;
   private readonly row: Ix;
   private readonly writes: Binding[];
 
   constructor(plan: RegionPlan, inVectors: boolean) {
     this.plan = plan;
+    this.anchors = new Set(plan.anchors);
+    for (const t of plan.anchors) {
+      const old = t.op.form === "update" && memoryOf(t.inputs[0]!);
+      if (old && this.anchors.has(old)) throw new NotFusible(old);
+    }
     this.hasFolds = plan.anchors.some((t) => this.isFold(t));
     this.inVectors = inVectors && (this.hasFolds || plan.rows % 4 === 0);
     this.row = Ix.variable("row", this.count);
     const roots = new Map(plan.stored.map((t) => [plan.storage(t)!.root, t] as const));
     this.writes = [...roots].map(([root, t]) => {
-      return { root, vector: !this.isFold(t) && this.takesFour(t.size / this.count) };
+      return { root, vector: !this.isFold(t) && this.takesFour(computed(t).size / this.count) };
     });
     const inPlace = [...(plan.inPlace ?? [])];
     const overwritten = new Map(inPlace.map(([input, t]) => [input, this.written(t)] as const));
-    const { storage } = plan;
-    const anchors = new Set(plan.anchors);
-    this.puller = new Puller({ storage, anchors, overwritten, row: this.row });
+    const { anchors, row } = this;
+    this.puller = new Puller({ storage: plan.storage, anchors, overwritten, row });
   }
 
   /** Runs that the invocations share out: rows, or elements or vectors where rows have but one. */
@@ -105,7 +120,12 @@ class Emitter {
 
   private store(t: Tensor, run: Ix, value: string, scope: Scope): string {
     const { name, vector } = this.written(t);
-    const at = run.plus(this.plan.storage(t)!.offset);
+    const { op } = t;
+    const to =
+      op.form === "update"
+        ? flatten(op.write(unflatten(run, computed(t).shape), t.inputs, t), t.shape)
+        : run;
+    const at = to.plus(this.plan.storage(t)!.offset);
     const index = vector
       ? this.puller.block(at.with(COMPONENT, 0), scope)
       : this.puller.index(at, scope);
@@ -113,22 +133,22 @@ class Emitter {
   }
 
   /** Loops by when they can run: what needs the result of a fold comes after it. */
-  private loops(): Loop[] {
+  private loops(anchors: readonly Tensor[]): Loop[] {
     const stages = new Map<Tensor, number>();
     const stageOf = (t: Tensor): number => {
       const known = stages.get(t);
       if (known !== undefined) return known;
-      const inMemory = this.plan.storage(t) && !this.plan.anchors.includes(t);
+      const inMemory = this.plan.storage(t) && !this.anchors.has(t);
       const after = (x: Tensor): number => stageOf(x) + (this.isFold(x) ? 1 : 0);
       const stage = inMemory ? 0 : Math.max(0, ...t.inputs.map(after));
       stages.set(t, stage);
       return stage;
     };
-    const last = Math.max(...this.plan.anchors.map(stageOf));
+    const last = Math.max(...anchors.map(stageOf));
     const loops = new Map<string, Loop>();
-    for (const t of this.plan.anchors) {
+    for (const t of anchors) {
       const fold = this.isFold(t);
-      const length = (fold ? t.inputs[0]!.size : t.size) / this.count;
+      const length = (fold ? t.inputs[0]! : computed(t)).size / this.count;
       // What overwrites an input must wait until nothing needs the input any more.
       const stage = !fold && this.plan.inPlace ? last : stageOf(t);
       const key = `${String(stage).padStart(6, "0")} ${length}`;
@@ -153,14 +173,14 @@ class Emitter {
       const within = vector ? i.times(4).plus(Ix.variable(COMPONENT, 4)) : i;
       const run = this.row.times(length).plus(within);
       puller.enter(run);
-      const at = (t: Tensor) => puller.pull(t, unflatten(run, t.shape), scope);
+      const at = (t: Tensor): Value => puller.pull(t, unflatten(run, t.shape), scope);
       folds.forEach((t, k) => {
         const element = widened(at(t.inputs[0]!), "f32", vector);
         const [partial] = [partials[k]!];
         scope.lines.push(`${partial} = ${(t.op as ReduceOp).wgsl(partial, element)};`);
         puller.flops += scope.times * (vector ? 4 : 1);
       });
-      const values = stores.map((t) => widened(at(t), t.dtype, this.written(t).vector));
+      const values = stores.map((t) => widened(at(computed(t)), t.dtype, this.written(t).vector));
       stores.forEach((t, k) => scope.lines.push(this.store(t, run, values[k]!, scope)));
     });
     folds.forEach((t, k) => this.finishFold(t, partials[k]!, vector));
@@ -224,9 +244,18 @@ class Emitter {
     return this.puller.assembled;
   }
 
+  /** Roots that some of the anchors read; the others are taken as known. */
+  readsOf(some: readonly Tensor[]): Tensor[] {
+    for (const t of this.plan.anchors)
+      if (this.isFold(t) && !some.includes(t))
+        this.puller.folds.set(t, { text: "", deps: new Set(["row"]) });
+    for (const loop of this.loops(some)) this.emitLoop(loop);
+    return this.puller.reads.map(({ root }) => root);
+  }
+
   emit(): RegionCode {
     const { kind, width } = this.plan.lanes;
-    for (const loop of this.loops()) this.emitLoop(loop);
+    for (const loop of this.loops(this.plan.anchors)) this.emitLoop(loop);
     const alone = kind === "invocation";
     const groups = alone ? Math.ceil(this.count / width) : this.count;
     const gx = Math.min(groups, 32768);
@@ -259,6 +288,19 @@ class Emitter {
   }
 }
 
+/** What a region may hold, before it is known who computes it. */
+export type RegionDraft = Pick<RegionPlan, "rows" | "anchors" | "storage">;
+
+/**
+ * Roots in memory that `some` anchors of a region read, the others being in it already.
+ * @throws NotFusible when some tensor would have to be in memory before the region starts.
+ */
+export function regionReads(draft: RegionDraft, some: readonly Tensor[]): Tensor[] {
+  const lanes: Lanes = { kind: "invocation", width: 1 };
+  const plan = { ...draft, stored: draft.anchors, lanes, maxBuffers: Infinity };
+  return new Emitter(plan, false).readsOf(some);
+}
+
 /**
  * The shader of a region.
  * @throws NotFusible when some tensor would have to be in memory before the region starts.
@@ -266,7 +308,9 @@ class Emitter {
 export function emitRegion(plan: RegionPlan): RegionCode {
   const vectors = new Emitter(plan, true);
   const code = vectors.emit();
-  if (vectors.assembled === 0) return code;
+  // Memory that is read both ways is bound twice.
+  const fits = code.reads.length + code.writes.length <= plan.maxBuffers;
+  if (fits && vectors.assembled === 0) return code;
   const plain = new Emitter(plan, false).emit();
-  return code.code.length > LONGER * plain.code.length ? plain : code;
+  return fits && code.code.length <= LONGER * plain.code.length ? code : plain;
 }

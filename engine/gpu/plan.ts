@@ -6,15 +6,8 @@
 import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
 import { describeKernel, describeRegion, type Description } from "./describe.ts";
 import { NotFusible } from "./pull.ts";
-import {
-  inputOf,
-  isVariable,
-  memoryOf,
-  regionCode,
-  schedule,
-  type Schedule,
-  type Unit,
-} from "./schedule.ts";
+import { inputOf, isVariable, regionCode, schedule, type Schedule, type Unit } from "./schedule.ts";
+import { memoryOf } from "./rows.ts";
 import { specialise } from "./shader.ts";
 
 /** Memory of a program: a variable's by name, or a slot by number. */
@@ -76,8 +69,8 @@ interface Launch {
   readonly code: string;
   readonly reads: readonly Tensor[];
   readonly writes: readonly Tensor[];
-  /** A tensor whose old contents the launch overwrites in part, and its result's name for it. */
-  readonly updates: Tensor | undefined;
+  /** Results that are old contents overwritten in part. */
+  readonly updates: readonly { readonly result: Tensor; readonly old: Tensor }[];
   readonly grid: readonly [number, number, number];
   readonly immediate: boolean;
   readonly flops: number;
@@ -93,7 +86,7 @@ function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
   });
   const starts = views.map(({ offset }) => offset);
   const [kernel] = op.kernels(t.inputs, t, target, starts);
-  const updates = op.updates === undefined ? undefined : views[op.updates]!.root;
+  const old = op.updates === undefined ? undefined : views[op.updates]!.root;
   const operands = kernel.operands ?? views.map((_, i) => i);
   const read = operands.filter((i) => i !== op.updates).map((i) => views[i]!);
   const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
@@ -103,7 +96,7 @@ function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
     code: specialise(kernel.shader, { ...kernel.constants, ...at }),
     reads: read.map(({ root }) => root),
     writes: [t],
-    updates,
+    updates: old ? [{ result: t, old }] : [],
     grid: kernel.grid,
     immediate: false,
     flops: kernel.flops,
@@ -118,7 +111,10 @@ function regionLaunch(
 ): Launch {
   const stored = unit.anchors.filter((t) => plan.stored.has(t));
   const about = describeRegion(unit.anchors, stored, (t) => plan.storage(t) !== undefined);
-  return { unit, about, updates: undefined, ...regionCode(unit, plan, target, inPlace) };
+  const updates = stored
+    .filter((t) => t.op.form === "update")
+    .map((result) => ({ result, old: memoryOf(result.inputs[0]!) }));
+  return { unit, about, updates, ...regionCode(unit, plan, target, inPlace) };
 }
 
 /** Plans one procedure; takes its slots from `slots` and gives all back. */
@@ -161,12 +157,12 @@ export class Planner {
     }
     const readers = this.plan.units.filter((u) => {
       const { reads, updates } = this.launches.get(u)!;
-      return u !== unit && (reads.includes(old) || updates === old);
+      return u !== unit && (reads.includes(old) || updates.some((update) => update.old === old));
     });
     if (readers.some((reader) => this.follows(reader, unit))) return;
     const launch = this.launches.get(unit)!;
     if (launch.reads.includes(old)) {
-      if (unit.isKernel) return;
+      if (unit.isKernel || launch.updates.some(({ result }) => result === t)) return;
       try {
         const others = [...this.direct].filter(([x]) => unit.anchors.includes(x));
         const inPlace = new Map([[old, t] as const]);
@@ -224,9 +220,9 @@ export class Planner {
     launches.forEach((launch, i) => {
       for (const t of launch.writes)
         if (!this.direct.has(t)) held.set(t, slots.take(allocationBytes(t, this.plan)));
-      if (launch.updates) {
-        const [from, to] = [place(launch.updates), place(launch.writes[0]!)];
-        if (from !== to) steps.push({ kind: "copy", from, to, bytes: bytesOf(launch.updates) });
+      for (const { result, old } of launch.updates) {
+        const [from, to] = [place(old), place(result)];
+        if (from !== to) steps.push({ kind: "copy", from, to, bytes: bytesOf(old) });
       }
       const used = [...launch.reads, ...launch.writes];
       steps.push({
@@ -262,7 +258,7 @@ export class Planner {
     const lastUse = new Map<Tensor, number>();
     launches.forEach((launch, i) => {
       for (const t of [...launch.reads, ...launch.writes]) lastUse.set(t, i);
-      if (launch.updates) lastUse.set(launch.updates, i);
+      for (const { old } of launch.updates) lastUse.set(old, i);
     });
     for (const value of this.assignments.values()) lastUse.set(memoryOf(value), Infinity);
     return lastUse;

@@ -213,6 +213,7 @@ export class Puller {
       case "reduce":
         return this.pullFold(t, op, index, scope, key);
       case "kernel":
+      case "update":
         throw new NotFusible(t);
     }
   }

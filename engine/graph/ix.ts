@@ -39,25 +39,38 @@ export interface Pick {
 export class Ix {
   readonly terms: readonly Term[];
   readonly offset: number;
-  readonly key: string;
-  readonly min: number;
-  readonly max: number;
+  private knownKey: string | undefined;
+  private knownBounds: { readonly min: number; readonly max: number } | undefined;
 
-  constructor(terms: readonly Term[], offset: number) {
-    const sum = rejoined(
-      terms.filter((term) => term.times !== 0),
-      offset,
-    );
-    this.terms = sum.terms.toSorted((a, b) => (a.atom.key < b.atom.key ? -1 : 1));
+  /** `isNormal` says that no two terms can be joined, and that they are in order. */
+  constructor(terms: readonly Term[], offset: number, isNormal = false) {
+    const kept = isNormal ? terms : terms.filter((term) => term.times !== 0);
+    const sum = isNormal || kept.length < 2 ? { terms: kept, offset } : normalised(kept, offset);
+    this.terms = sum.terms;
     this.offset = sum.offset;
-    this.key = this.terms.map((t) => `${t.times}*${t.atom.key}`).join("+") + `+${this.offset}`;
-    let min = this.offset;
-    let max = this.offset;
+  }
+
+  get key(): string {
+    this.knownKey ??=
+      this.terms.map(({ atom, times }) => `${times}*${atom.key}`).join("+") + `+${this.offset}`;
+    return this.knownKey;
+  }
+
+  get min(): number {
+    return this.bounds().min;
+  }
+
+  get max(): number {
+    return this.bounds().max;
+  }
+
+  private bounds(): { readonly min: number; readonly max: number } {
+    if (this.knownBounds) return this.knownBounds;
+    let [min, max] = [this.offset, this.offset];
     for (const { atom, times } of this.terms)
       if (times > 0) max += times * atom.max;
       else min += times * atom.max;
-    this.min = min;
-    this.max = max;
+    return (this.knownBounds = { min, max });
   }
 
   static constant(value: number): Ix {
@@ -82,7 +95,9 @@ export class Ix {
   }
 
   plus(other: Ix | number): Ix {
-    if (typeof other === "number") return new Ix(this.terms, this.offset + other);
+    if (typeof other === "number") return new Ix(this.terms, this.offset + other, true);
+    if (other.isConstant) return this.plus(other.offset);
+    if (this.isConstant) return other.plus(this.offset);
     const sum = new Map<string, Term>();
     for (const term of [...this.terms, ...other.terms]) {
       const times = (sum.get(term.atom.key)?.times ?? 0) + term.times;
@@ -95,6 +110,7 @@ export class Ix {
     return new Ix(
       this.terms.map(({ atom, times }) => ({ atom, times: times * factor })),
       this.offset * factor,
+      factor !== 0,
     );
   }
 
@@ -107,8 +123,9 @@ export class Ix {
       whole: new Ix(
         whole.map(({ atom, times }) => ({ atom, times: times / by })),
         offset,
+        true,
       ),
-      rest: new Ix(rest, this.offset - offset * by),
+      rest: new Ix(rest, this.offset - offset * by, true),
     };
   }
 
@@ -170,11 +187,12 @@ export class Ix {
   }
 }
 
+type Sum = { readonly terms: readonly Term[]; readonly offset: number };
+
+const byKey = (a: Term, b: Term): number => (a.atom.key < b.atom.key ? -1 : 1);
+
 /** Undoes division: k·by·⌊a / by⌋ + k·(a mod by) is k·a, if a is an atom or a multiple of one. */
-function rejoined(
-  terms: readonly Term[],
-  offset: number,
-): { readonly terms: readonly Term[]; readonly offset: number } {
+function normalised(terms: readonly Term[], offset: number): Sum {
   for (const { atom, times } of terms) {
     const { kind } = atom;
     if (kind.is !== "remainder") continue;
@@ -182,14 +200,14 @@ function rejoined(
       ({ atom: { kind: k }, times: n }) =>
         k.is === "quotient" &&
         k.by === kind.by &&
-        k.of.key === kind.of.key &&
-        n === times * kind.by,
+        n === times * kind.by &&
+        k.of.key === kind.of.key,
     );
     if (!partner) continue;
     const rest = terms.filter((term) => term.atom !== atom && term !== partner);
     return new Ix(rest, offset).plus(kind.of.times(times));
   }
-  return { terms, offset };
+  return { terms: terms.toSorted(byKey), offset };
 }
 
 /**

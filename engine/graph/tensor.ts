@@ -109,8 +109,19 @@ export interface KernelOp<P extends Params = Params> extends OpBase<P> {
   readonly updates?: number;
 }
 
+/**
+ * Input 0 with some elements replaced by those of the last input. Where the result is assigned back
+ * to the variable that input 0 is, nothing else is touched.
+ */
+export interface UpdateOp<P extends Params = Params> extends OpBase<P> {
+  readonly form: "update";
+  cpu(inputs: readonly Float64Array[], tensors: readonly Tensor[], y: Tensor): Float64Array;
+  /** Where the new element at `index` of the last input goes. */
+  write(index: readonly Ix[], inputs: readonly Tensor[], y: Tensor): readonly Ix[];
+}
+
 export type Op<P extends Params = Params> =
-  SourceOp<P> | ElementwiseOp<P> | LayoutOp<P> | ReduceOp | KernelOp<P>;
+  SourceOp<P> | ElementwiseOp<P> | LayoutOp<P> | ReduceOp | KernelOp<P> | UpdateOp<P>;
 
 let created = 0;
 

@@ -124,6 +124,14 @@ const shapes: readonly Wrong[] = [
     "scatterAdd: the index must be u32 of rank 1, got f32 [3]",
   ],
   [
+    () => e.addRows(of([4, 2]), index(3), of([2, 2])),
+    "addRows: g needs one row of [4, 2] for each index, got g [2, 2] and index [3]",
+  ],
+  [
+    () => e.addRows(of([4, 2]), index(), of([2])),
+    "addRows: the index must be u32 of rank 1, got u32 []",
+  ],
+  [
     () => e.setRow(of([4, 2]), index(), of([3])),
     "setRow: the value must have the shape of a row of [4, 2], got [3]",
   ],
@@ -206,6 +214,10 @@ const values: readonly Wrong[] = [
   [
     () => interpret([e.gather(e.full([2], 1), index(1))], { t: [2] }),
     "gather: indices must be below 2, got 2",
+  ],
+  [
+    () => interpret([e.addRows(e.full([2], 1), index(1), e.full([1], 1))], { t: [2] }),
+    "addRows: indices must be below 2, got 2",
   ],
   [
     () => interpret([e.setRow(e.full([2], 1), index(), e.full([], 1))], { t: [2] }),

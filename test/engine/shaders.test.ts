@@ -55,15 +55,15 @@ describe("an op", () => {
 describe("a compile error", () => {
   test("shows the shader's line", async () => {
     using gpu = await Gpu.open({ adapter: "null" });
-    const broken = shaderSource("set_row").replace("id.x < ROW", "id.y < ROWS");
-    await expect(pipelineFor(gpu, broken, "set_row")).rejects.toThrow(
-      /^internal: shader set_row, line \d+: unresolved value 'ROWS': if \(id\.y < ROWS\) \{$/,
+    const broken = shaderSource("add_rows").replace("k >= ROW ", "k >= ROWS ");
+    await expect(pipelineFor(gpu, broken, "add_rows")).rejects.toThrow(
+      /^internal: shader add_rows, line \d+: unresolved value 'ROWS': if \(k >= ROWS \|\| i >= COUNT\) \{$/,
     );
   });
 
   test("of a constant that a shader has not is told before it is compiled", () => {
-    expect(() => specialise("set_row", { COLUMN: 1 })).toThrow(
-      'internal: shaders/set_row.wgsl has no line "const COLUMN: … = …;"',
+    expect(() => specialise("add_rows", { COLUMN: 1 })).toThrow(
+      'internal: shaders/add_rows.wgsl has no line "const COLUMN: … = …;"',
     );
   });
 });
