@@ -65,6 +65,23 @@ export function openRunFolder(path: string): string {
   return folder;
 }
 
+/**
+ * Proves by a trial file beside it that `path` can be written, so that work whose result goes there does
+ * not end in vain. Throws `FileError`.
+ */
+export function proveWritable(path: string): void {
+  const trial = temporaryIn(dirname(path));
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+      throw Object.assign(new Error(), { syscall: "open", code: "EISDIR" });
+    writeSynced(trial, Buffer.from("potstill"));
+    rmSync(trial);
+  } catch (cause) {
+    removeQuietly(trial);
+    throw fileError(path, "writable", cause);
+  }
+}
+
 /** What a system error code means: what had to hold, and what came instead. */
 const MEANINGS: Readonly<Record<string, (access: string) => [must: string, got: string]>> = {
   ENOSPC: () => ["the disk must have room for it", "no space left"],

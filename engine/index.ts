@@ -23,7 +23,9 @@ export {
 export type { Step } from "./gpu/plan.ts";
 export { showBytes, showFlops } from "./gpu/listing.ts";
 export {
+  addAmounts,
   Profiler,
+  type Amount,
   type HostTrack,
   type KernelTotal,
   type ProfileEvent,

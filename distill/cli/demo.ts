@@ -1,21 +1,26 @@
 /** @file `npm run demo`: the handwritten digits distilled to 1 and 10 images a class, and the proof. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import yargs from "yargs";
+import type { Gpu } from "../../engine/index.ts";
 import { writeAtomic } from "../files.ts";
+import type { Progress } from "../progress.ts";
 import { readRecipe, recipesToYaml, shippedRecipes, type Recipe } from "../recipe.ts";
 import { beginRun, distil, scoreDistilled, scoreRandom, scoreWhole, teachersOf } from "../run.ts";
 import { formatTable, type ResultRow } from "../table.ts";
 import { reportError } from "./main.ts";
-import { openGpu, progressFor } from "./options.ts";
+import { commonOptions, progressFor, withGpu } from "./options.ts";
+import { strictly } from "./usage.ts";
 
-/** Distils by each recipe into `folder` and returns the table's rows. */
-async function demo(folder: string, recipes: readonly [Recipe, ...Recipe[]]): Promise<ResultRow[]> {
-  const settings = { adapter: undefined, checks: "safe", quiet: false } as const;
+/** Distils by each recipe into the folder and returns the table's rows. */
+async function demo(
+  context: { gpu: Gpu; folder: string; progress: Progress },
+  recipes: readonly [Recipe, ...Recipe[]],
+): Promise<ResultRow[]> {
+  const { gpu, folder, progress } = context;
   const named = Object.fromEntries(recipes.map((recipe) => [`ipc${recipe.ipc}`, recipe]));
   writeAtomic(join(folder, "recipe.yaml"), recipesToYaml(named));
-  using gpu = await openGpu(settings, recipes);
-  const context = { gpu, folder, progress: progressFor(settings) };
-  context.progress.log(`adapter: ${gpu.facts.name} (${gpu.facts.kind})`);
+  progress.log(`adapter: ${gpu.facts.name} (${gpu.facts.kind})`);
   const rows = [await scoreWhole(context, recipes[0])];
   const teachers = await teachersOf(context, recipes[0]);
   for (const recipe of recipes) {
@@ -28,16 +33,22 @@ async function demo(folder: string, recipes: readonly [Recipe, ...Recipe[]]): Pr
 }
 
 try {
+  const words = process.argv.slice(2);
+  const parser = commonOptions(yargs(words).scriptName("npm run demo --"));
+  const args = await strictly(parser, words).parseAsync();
   const shipped = shippedRecipes();
   const recipe = (name: string): Recipe => readRecipe(shipped.get(name)!);
-  // A demo shows all of the work, every time.
-  rmSync(join("runs", "demo"), { recursive: true, force: true });
-  const folder = beginRun(join("runs", "demo"));
+  const recipes = [recipe("digits-ipc1"), recipe("digits-ipc10")] as const;
   const begun = performance.now();
-  const rows = await demo(folder, [recipe("digits-ipc1"), recipe("digits-ipc10")]);
-  console.log(`\n${formatTable(rows)}\n`);
-  const seconds = ((performance.now() - begun) / 1000).toFixed(0);
-  console.log(`Done in ${seconds} s. Look at runs/demo/images-ipc1.png and images-ipc10.png.`);
+  await withGpu(args, recipes, async (gpu) => {
+    // A demo shows all of the work, every time.
+    rmSync(join("runs", "demo"), { recursive: true, force: true });
+    const folder = beginRun(join("runs", "demo"));
+    const rows = await demo({ gpu, folder, progress: progressFor(args) }, recipes);
+    console.log(`\n${formatTable(rows)}\n`);
+    const seconds = ((performance.now() - begun) / 1000).toFixed(0);
+    console.log(`Done in ${seconds} s. Look at runs/demo/images-ipc1.png and images-ipc10.png.`);
+  });
 } catch (error) {
   process.exitCode = reportError(error);
 }

@@ -15,7 +15,7 @@ import {
 } from "../recipe.ts";
 import { beginRun, distil, scoreDistilled, taskOf, teachersOf } from "../run.ts";
 import { formatTable } from "../table.ts";
-import { commonOptions, openGpu, progressFor, type CommonArguments } from "./options.ts";
+import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
 interface DistillArguments extends CommonArguments {
   readonly dataset: string | undefined;
@@ -126,16 +126,17 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
   handler: async (args) => {
     const recipe = recipeOf({ ...args });
     checkFits(recipe);
-    using gpu = await openGpu(args, [recipe]);
-    const out = args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`);
-    const context = { gpu, folder: openRunFolder(out), progress: progressFor(args) };
-    // Teachers of another kind are refused before anything of an earlier run is replaced.
-    const teachers = await teachersOf(context, recipe);
-    const folder = beginRun(out);
-    writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
-    await distil(context, recipe, teachers);
-    const rows = [await scoreDistilled(context, recipe)];
-    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
-    console.log(formatTable(rows));
+    await withGpu(args, [recipe], async (gpu) => {
+      const out = args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`);
+      const context = { gpu, folder: openRunFolder(out), progress: progressFor(args) };
+      // Teachers of another kind are refused before anything of an earlier run is replaced.
+      const teachers = await teachersOf(context, recipe);
+      const folder = beginRun(out);
+      writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
+      await distil(context, recipe, teachers);
+      const rows = [await scoreDistilled(context, recipe)];
+      writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
+      console.log(formatTable(rows));
+    });
   },
 };

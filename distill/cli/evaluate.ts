@@ -13,7 +13,7 @@ import {
   teachersOf,
 } from "../run.ts";
 import { formatTable } from "../table.ts";
-import { commonOptions, openGpu, progressFor, type CommonArguments } from "./options.ts";
+import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
 interface EvaluateArguments extends CommonArguments {
   readonly run: string;
@@ -40,17 +40,18 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
         throw new FileError(`${path}: the run must be finished, got no such file`);
       distilledFor(folder, recipe);
     }
-    using gpu = await openGpu(args, recipes);
-    const context = { gpu, folder, progress: progressFor(args) };
-    const buffers = [];
-    for (const recipe of recipes) buffers.push(await teachersOf(context, recipe));
-    const rows = [await scoreWhole(context, recipes[0]!)];
-    for (const [i, recipe] of recipes.entries()) {
-      const teachers = buffers[i]!;
-      rows.push(...(await scoreRandom(context, recipe, teachers)));
-      rows.push(await scoreDistilled(context, recipe));
-    }
-    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
-    console.log(formatTable(rows));
+    await withGpu(args, recipes, async (gpu) => {
+      const context = { gpu, folder, progress: progressFor(args) };
+      const buffers = [];
+      for (const recipe of recipes) buffers.push(await teachersOf(context, recipe));
+      const rows = [await scoreWhole(context, recipes[0]!)];
+      for (const [i, recipe] of recipes.entries()) {
+        const teachers = buffers[i]!;
+        rows.push(...(await scoreRandom(context, recipe, teachers)));
+        rows.push(await scoreDistilled(context, recipe));
+      }
+      writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
+      console.log(formatTable(rows));
+    });
   },
 };

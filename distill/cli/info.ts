@@ -1,16 +1,25 @@
-/** @file `potstill info`: the adapter that would be used here, and what it can do. */
+/** @file `potstill info`: the adapter that would be used here and what it can do, or a program's launches. */
 
 import { createRequire } from "node:module";
 
-import type { CommandModule } from "yargs";
+import type { Argv, CommandModule } from "yargs";
 
-import { Gpu } from "../../engine/index.ts";
 import type { AdapterFacts } from "../../engine/index.ts";
+import { adapterOptions, withAdapter, type AdapterArguments } from "./options.ts";
+import {
+  describeProgram,
+  PROCEDURES,
+  shownProgram,
+  SIZES,
+  type GivenSizes,
+  type Procedure,
+} from "./program.ts";
+import { UsageError } from "./usage.ts";
 
-interface InfoArguments {
-  adapter: string | undefined;
-  checks: "safe" | "fast";
-  json: boolean;
+interface InfoArguments extends AdapterArguments, GivenSizes {
+  readonly json: boolean;
+  readonly program: string | undefined;
+  readonly procedure: Procedure | undefined;
 }
 
 const told = (text: string) => (text === "" ? "not told" : text);
@@ -46,32 +55,63 @@ export function formatFacts(facts: AdapterFacts, versions: Record<string, string
   );
 }
 
+/** Flags that say something of a program, and nothing without one. */
+const PROGRAM_FLAGS = [...Object.keys(SIZES), "procedure"];
+
+/** `--width`, `--size` and their like. */
+function sizeOptions<T>(yargs: Argv<T>): Argv<T> {
+  for (const [name, describe] of Object.entries(SIZES))
+    yargs.option(name, { type: "number", requiresArg: true, describe, group: "With --program:" });
+  return yargs;
+}
+
+function tell(facts: AdapterFacts, json: boolean): string {
+  const manifest: unknown = createRequire(import.meta.url)("potstill/package.json");
+  const versions = {
+    potstill: (manifest as { version: string }).version,
+    webgpu: facts.webgpuVersion,
+    node: process.versions.node,
+  };
+  return json ? JSON.stringify({ ...facts, versions }, null, 2) : formatFacts(facts, versions);
+}
+
 export const infoCommand: CommandModule<object, InfoArguments> = {
   command: "info",
-  describe: "Show the adapter that would be used, its features and its limits",
+  describe: "Show the adapter that would be used and what it can do, or a program's launches",
   builder: (yargs) =>
-    yargs
-      .option("adapter", {
-        type: "string",
-        requiresArg: true,
-        describe: "hardware, lavapipe, swiftshader, null or part of an adapter's name",
-      })
-      .option("checks", {
-        choices: ["safe", "fast"] as const,
-        default: "safe" as const,
-        describe: "What Dawn checks of every call: all of it, or nothing",
-      })
-      .option("json", { type: "boolean", default: false, describe: "Print JSON" }),
-  handler: async ({ adapter, checks, json }) => {
-    using gpu = await Gpu.open({ adapter, checks });
-    const manifest: unknown = createRequire(import.meta.url)("potstill/package.json");
-    const versions = {
-      potstill: (manifest as { version: string }).version,
-      webgpu: gpu.facts.webgpuVersion,
-      node: process.versions.node,
-    };
-    console.log(
-      json ? JSON.stringify({ ...gpu.facts, versions }, null, 2) : formatFacts(gpu.facts, versions),
-    );
+    sizeOptions(
+      adapterOptions(yargs)
+        .option("json", { type: "boolean", default: false, describe: "Print JSON" })
+        .option("program", {
+          type: "string",
+          requiresArg: true,
+          describe: "Show the launches of the program that distils with this network or recipe",
+        })
+        .option("procedure", {
+          choices: PROCEDURES,
+          requiresArg: true,
+          describe: "The one procedure to show [all]",
+          group: "With --program:",
+        }),
+    ).example(
+      "$0 info --program ConvNetD3 --batch 10 --procedure adjoint",
+      "what one step backwards costs",
+    ),
+  handler: async (args) => {
+    const { program, procedure, json } = args;
+    const alone = PROGRAM_FLAGS.find((flag) => args[flag as keyof InfoArguments] !== undefined);
+    if (program === undefined && alone !== undefined)
+      throw new UsageError(`--${alone} must come with --program NAME, got none`);
+    const shown = program === undefined ? undefined : shownProgram(program, sizesOf(args));
+    const options = { procedure, json, run: args.profile !== undefined };
+    await withAdapter(args, async (gpu) => {
+      console.log(shown ? await describeProgram(gpu, shown, options) : tell(gpu.facts, json));
+    });
   },
 };
+
+/** The sizes that flags give. */
+function sizesOf(args: InfoArguments): GivenSizes {
+  const names = Object.keys(SIZES) as (keyof GivenSizes)[];
+  return Object.fromEntries(names.map((name) => [name, args[name]]));
+}

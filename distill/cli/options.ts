@@ -1,34 +1,60 @@
-/** @file Options that commands share, and opening the adapter that suits the work. */
+/** @file Options that commands share, and the adapter that suits the work. */
 import type { Argv } from "yargs";
 import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import type { Recipe } from "../recipe.ts";
 import { taskOf } from "../run.ts";
+import { withProfile } from "./profile.ts";
 
-export interface CommonArguments {
+export interface AdapterArguments {
   readonly adapter: string | undefined;
   readonly checks: "safe" | "fast";
+  readonly profile: string | undefined;
+}
+
+export interface CommonArguments extends AdapterArguments {
   readonly quiet: boolean;
 }
 
-/** `--adapter`, `--checks` and `--quiet`. */
-export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
+/** `--adapter`, `--checks` (by default `checks`) and `--profile`. */
+export function adapterOptions<T>(
+  yargs: Argv<T>,
+  checks: AdapterArguments["checks"] = "safe",
+): Argv<T & AdapterArguments> {
   return yargs
     .option("adapter", {
       type: "string",
       requiresArg: true,
-      describe: "hardware, lavapipe, swiftshader or part of an adapter's name",
+      describe: "hardware, lavapipe, swiftshader, null or part of an adapter's name",
     })
     .option("checks", {
       choices: ["safe", "fast"] as const,
-      default: "safe" as const,
+      default: checks,
       describe: "What Dawn checks of every call: all of it, or nothing",
     })
-    .option("quiet", {
-      type: "boolean",
-      default: false,
-      describe: "Print errors and results only",
+    .option("profile", {
+      type: "string",
+      requiresArg: true,
+      describe: "Take the time of every kernel (slower), print a table, write a trace to this file",
     });
+}
+
+/** The adapter's options and `--quiet`. */
+export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
+  return adapterOptions(yargs).option("quiet", {
+    type: "boolean",
+    default: false,
+    describe: "Print errors and results only",
+  });
+}
+
+/** Work on the adapter that the arguments name, profiled if they ask for it. */
+export function withAdapter<T>(
+  { adapter, checks, profile }: AdapterArguments,
+  work: (gpu: Gpu) => Promise<T>,
+  threads?: "one" | "all",
+): Promise<T> {
+  return withProfile(profile, (profiler) => Gpu.open({ adapter, checks, threads, profiler }), work);
 }
 
 /**
@@ -37,17 +63,17 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
  */
 const SMALL_WORK = 8e6;
 
-/** The adapter for the work of some recipes. */
-export function openGpu(
-  { adapter, checks }: CommonArguments,
+/** Work on the adapter as it suits some recipes. */
+export function withGpu<T>(
+  args: AdapterArguments,
   recipes: readonly Recipe[],
-): Promise<Gpu> {
-  const works = recipes.map((recipe) => {
+  work: (gpu: Gpu) => Promise<T>,
+): Promise<T> {
+  const sizes = recipes.map((recipe) => {
     const { model } = taskOf(recipe);
     return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
   });
-  const work = Math.max(...works);
-  return Gpu.open({ adapter, checks, threads: work < SMALL_WORK ? "one" : "all" });
+  return withAdapter(args, work, Math.max(...sizes) < SMALL_WORK ? "one" : "all");
 }
 
 export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });

@@ -163,6 +163,12 @@ export class Gpu implements Disposable {
     return outcome.value;
   }
 
+  /** Waits until all queued work is done, and known to the profiler if there is one. Throws as {@link settled}. */
+  async idle(): Promise<void> {
+    await this.settled(this.device.queue.onSubmittedWorkDone());
+    await this.timer?.collect();
+  }
+
   /** Destroys the device; whoever waits for it gets a {@link DeviceLostError}. */
   [Symbol.dispose](): void {
     this.#lose("disposed");

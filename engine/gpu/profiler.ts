@@ -9,7 +9,8 @@ export interface Work {
   /** What it computes, as the table names it. */
   readonly name: string;
   readonly dispatches: number;
-  /** Of a single dispatch: its workgroups and shapes. */
+  /** Of a single dispatch: its operation, workgroups and shapes. */
+  readonly op?: string;
   readonly grid?: readonly [number, number, number];
   readonly operands?: readonly Shape[];
   readonly results?: readonly Shape[];
@@ -26,14 +27,30 @@ export interface ProfileEvent {
   readonly work?: Work;
 }
 
-/** All work of one name together. */
-export interface KernelTotal {
-  readonly name: string;
+/** Time taken, and what was done in it. */
+export interface Amount {
   readonly calls: number;
   readonly ms: number;
   readonly flops: number;
   readonly bytes: number;
 }
+
+/** All work of one name together. */
+export interface KernelTotal extends Amount {
+  readonly name: string;
+  /** The part of it without each dispatch's first call, in which a driver may still compile. */
+  readonly warm: Amount;
+}
+
+const NOTHING: Amount = { calls: 0, ms: 0, flops: 0, bytes: 0 };
+
+/** Two amounts together. */
+export const addAmounts = (a: Amount, b: Amount): Amount => ({
+  calls: a.calls + b.calls,
+  ms: a.ms + b.ms,
+  flops: a.flops + b.flops,
+  bytes: a.bytes + b.bytes,
+});
 
 /**
  * Collects what happens on the device it is opened with (`Gpu.open({ profiler })`). Totals cover
@@ -41,11 +58,10 @@ export interface KernelTotal {
  */
 export class Profiler {
   readonly limit: number;
-  private readonly events_: ProfileEvent[] = [];
-  private readonly totals = new Map<
-    string,
-    { -readonly [K in keyof KernelTotal]: KernelTotal[K] }
-  >();
+  private readonly kept: ProfileEvent[] = [];
+  private readonly totals = new Map<string, KernelTotal>();
+  private readonly seen = new WeakSet<Work>();
+  private readonly hostMs = { compile: 0, encode: 0, wait: 0 };
   private offset = -Infinity;
   private lost = 0;
 
@@ -61,7 +77,7 @@ export class Profiler {
   /** The events kept, in the order in which they became known. */
   get events(): ProfileEvent[] {
     const offset = this.offset === -Infinity ? 0 : this.offset;
-    return this.events_.map((event) =>
+    return this.kept.map((event) =>
       event.track === "device" ? { ...event, begin: event.begin + offset } : event,
     );
   }
@@ -71,20 +87,30 @@ export class Profiler {
     return [...this.totals.values()].sort((a, b) => b.ms - a.ms);
   }
 
+  /** Time of the host on each track, in ms. */
+  get host(): Readonly<Record<HostTrack, number>> {
+    return this.hostMs;
+  }
+
   /** Adds what the host did from `begin` until now. */
   span(track: HostTrack, name: string, begin: number): void {
-    this.keep({ track, name, begin, ms: performance.now() - begin });
+    const ms = performance.now() - begin;
+    this.hostMs[track] += ms;
+    this.keep({ track, name, begin, ms });
   }
 
   /** Adds work of the device; `begin` in ms of the device's clock. */
   work(work: Work, begin: number, ms: number): void {
     const { name, flops, bytes } = work;
-    let total = this.totals.get(name);
-    if (!total) this.totals.set(name, (total = { name, calls: 0, ms: 0, flops: 0, bytes: 0 }));
-    total.calls++;
-    total.ms += ms;
-    total.flops += flops;
-    total.bytes += bytes;
+    const call = { calls: 1, ms, flops, bytes };
+    const total = this.totals.get(name) ?? { ...NOTHING, warm: NOTHING };
+    const isFirst = !this.seen.has(work);
+    this.seen.add(work);
+    this.totals.set(name, {
+      name,
+      ...addAmounts(total, call),
+      warm: isFirst ? total.warm : addAmounts(total.warm, call),
+    });
     this.keep({ track: "device", name, begin, ms, work });
   }
 
@@ -97,7 +123,7 @@ export class Profiler {
   }
 
   private keep(event: ProfileEvent): void {
-    if (this.events_.length < this.limit) this.events_.push(event);
+    if (this.kept.length < this.limit) this.kept.push(event);
     else this.lost++;
   }
 }

@@ -122,9 +122,9 @@ export class Timer {
   private workOf(step: Dispatch): Work {
     let work = this.known.get(step);
     if (!work) {
-      const { grid, flops, bytes, operands, results } = step;
+      const { op, grid, flops, bytes, operands, results } = step;
       const name = showDescription(step);
-      work = { name, dispatches: 1, grid, operands, results, flops, bytes };
+      work = { name, dispatches: 1, op, grid, operands, results, flops, bytes };
       this.known.set(step, work);
     }
     return work;
