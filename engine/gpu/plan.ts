@@ -232,7 +232,7 @@ export class Planner {
         reads: launch.reads.length,
         grid: launch.grid,
         flops: launch.flops,
-        bytes: used.reduce((sum, t) => sum + bytesOf(t), 0),
+        bytes: [...new Set(used)].reduce((sum, t) => sum + bytesOf(t), 0),
       });
       for (const [t, slot] of held)
         if (lastUse.get(t) === i) {
