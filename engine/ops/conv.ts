@@ -9,32 +9,18 @@
  * Letters: N images, C input and O output channels, H × W input and I × J output pixels,
  * R × Q kernel taps.
  */
-import { ShapeError, showShape } from "../graph/shape.ts";
+import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
 import {
   apply,
   requireFloat,
   type Cotangent,
-  type Kernel,
   type KernelOp,
-  type Target,
   type Tensor,
 } from "../graph/tensor.ts";
+import { imageKernels, weightKernels, type Extents, type Window } from "./conv-kernels.ts";
 
-type Window = { readonly stride: number; readonly padding: number };
 /** What the shapes of the two arguments cannot tell: `[H, W]` or `[R, Q]` of the result. */
 type Sized = Window & { readonly size: readonly number[] };
-
-interface Extents {
-  readonly N: number;
-  readonly C: number;
-  readonly H: number;
-  readonly W: number;
-  readonly O: number;
-  readonly R: number;
-  readonly Q: number;
-  readonly I: number;
-  readonly J: number;
-}
 
 /** Checks the shapes of `x` `[N, C, H, W]`, `k` `[O, C, R, Q]` and, if given, `g` `[N, O, I, J]`. */
 function extents(
@@ -89,133 +75,122 @@ function each(
         }
 }
 
-/** Four loads then feed 32 products, as the shaders `*_lanes` and `conv_channels` have it. */
-const TILE = 16;
+const window = (y: Tensor): Window => y.params as Window;
 
-/** Whether an adapter has subgroups wide enough to hand a tile's values around. */
-const hasLanes = (target: Target): boolean => target.subgroupSize >= 4;
+/** The two operands of each pair, one pair after the other. */
+type Pair<T> = readonly [T, T];
 
-const flops = (e: Extents): number => 2 * e.N * e.O * e.I * e.J * e.C * e.R * e.Q;
-
-/** Convolution of `x` to `y` channels, forwards or transposed in the images: two shaders, one formula. */
-function imageKernel(
-  e: Extents,
-  { stride: S, padding: P }: Window,
-  target: Target,
-  TRANSPOSED: 0 | 1,
-): Kernel {
-  const { N, R, Q } = e;
-  const taps = R * Q;
-  const sides = TRANSPOSED
-    ? { A: e.C, B: e.O, T: e.H, U: e.W, H: e.I, W: e.J, KA: taps, KB: e.C * taps }
-    : { A: e.O, B: e.C, T: e.I, U: e.J, H: e.H, W: e.W, KA: e.C * taps, KB: taps };
-  const constants = { N, R, Q, S, P, ...sides, TRANSPOSED };
-  const pixels = N * sides.T * sides.U;
-  // With few output channels most lanes along them would idle.
-  if (hasLanes(target) && sides.A > 4) {
-    const LANES = target.subgroupSize;
-    return {
-      shader: "conv_channels",
-      constants: { ...constants, LANES },
-      grid: [Math.ceil(pixels / TILE), Math.ceil(sides.A / (2 * LANES)), 1],
-      flops: flops(e),
-    };
-  }
-  const CHANNELS = Math.min(4, sides.A);
-  return {
-    shader: "conv_pixels",
-    constants: { ...constants, CHANNELS },
-    grid: [Math.ceil(pixels / 256), Math.ceil(sides.A / CHANNELS), 1],
-    flops: flops(e),
-  };
+/**
+ * The pairs of an operation's inputs, whose results are added: the two of a convolution, or four, as
+ * for the tangent conv(ẋ, k) + conv(x, k̇) in one launch.
+ * @throws ShapeError when there are others, or the second pair has other shapes than the first.
+ */
+function pairs(op: string, inputs: readonly Tensor[]): readonly Pair<Tensor>[] {
+  const [a, b, c, d] = inputs;
+  if (inputs.length === 2) return [[a!, b!]];
+  if (inputs.length !== 4)
+    throw new ShapeError(`${op}: inputs must be two or four, got ${inputs.length}`);
+  if (!sameShape(a!.shape, c!.shape) || !sameShape(b!.shape, d!.shape))
+    throw new ShapeError(
+      `${op}: both pairs must have the same shapes, got ${inputs.map((t) => showShape(t.shape)).join(", ")}`,
+    );
+  return [
+    [a!, b!],
+    [c!, d!],
+  ];
 }
 
-const window = (y: Tensor): Window => y.params as Window;
+/** Values of a result from those of its pairs, in float64: `visit` is given flat positions as {@link each}. */
+function addUp(
+  inputs: readonly Float64Array[],
+  y: Tensor,
+  e: Extents,
+  visit: (
+    out: Float64Array,
+    [a, b]: Pair<Float64Array>,
+  ) => (x: number, k: number, g: number) => void,
+): Float64Array {
+  const out = new Float64Array(y.size);
+  for (let i = 0; i < inputs.length; i += 2)
+    each(e, window(y), visit(out, [inputs[i]!, inputs[i + 1]!]));
+  return out;
+}
 
 const conv2dOp: KernelOp<Window> = {
   form: "kernel",
   name: "conv2d",
-  shape([x, k], params) {
-    requireFloat("conv2d", [x!, k!]);
-    const { N, O, I, J } = extents("conv2d", x!.shape, k!.shape, params);
+  shape(inputs, params) {
+    requireFloat("conv2d", inputs);
+    const [[x, k]] = pairs("conv2d", inputs) as [Pair<Tensor>];
+    const { N, O, I, J } = extents("conv2d", x.shape, k.shape, params);
     return [N, O, I, J];
   },
-  vjp: (g, [x, k], _, params): Cotangent[] => [
-    convInput(g, k!, x!.shape.slice(2), params),
-    convKernel(x!, g, k!.shape.slice(2), params),
-  ],
-  cpu([x, k], [tx, tk], y) {
-    const out = new Float64Array(y.size);
-    each(extents("conv2d", tx!.shape, tk!.shape, window(y)), window(y), (xi, ki, gi) => {
-      out[gi]! += x![xi]! * k![ki]!;
-    });
-    return out;
-  },
-  kernels: ([x, k], y, target) => [
-    imageKernel(extents("conv2d", x!.shape, k!.shape, window(y)), window(y), target, 0),
-  ],
+  vjp: (g, inputs, _, params): Cotangent[] =>
+    pairs("conv2d", inputs).flatMap(([x, k]) => [
+      convInput(g, k, x.shape.slice(2), params),
+      convKernel(x, g, k.shape.slice(2), params),
+    ]),
+  cpu: (inputs, [x, k], y) =>
+    addUp(inputs, y, forwards(x!, k!, y), (out, [a, b]) => (xi, ki, gi) => {
+      out[gi]! += a[xi]! * b[ki]!;
+    }),
+  kernels: ([x, k], y, target, starts) =>
+    imageKernels(forwards(x!, k!, y), window(y), false, target, starts),
 };
+
+const forwards = (x: Tensor, k: Tensor, y: Tensor): Extents =>
+  extents("conv2d", x.shape, k.shape, window(y));
 
 const convInputOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convInput",
-  shape([g, k], params) {
-    requireFloat("convInput", [g!, k!]);
-    const x = [g!.shape[0]!, k!.shape[1]!, ...params.size];
-    extents("convInput", x, k!.shape, params, g!.shape);
+  shape(inputs, params) {
+    requireFloat("convInput", inputs);
+    const [[g, k]] = pairs("convInput", inputs) as [Pair<Tensor>];
+    const x = [g.shape[0]!, k.shape[1]!, ...params.size];
+    extents("convInput", x, k.shape, params, g.shape);
     return x;
   },
-  vjp: (h, [g, k], _, params): Cotangent[] => [
-    conv2d(h, k!, params),
-    convKernel(h, g!, k!.shape.slice(2), params),
-  ],
-  cpu([g, k], [, tk], y) {
-    const out = new Float64Array(y.size);
-    each(extents("convInput", y.shape, tk!.shape, window(y)), window(y), (xi, ki, gi) => {
-      out[xi]! += g![gi]! * k![ki]!;
-    });
-    return out;
-  },
-  kernels: ([, k], y, target) => [
-    imageKernel(extents("convInput", y.shape, k!.shape, window(y)), window(y), target, 1),
-  ],
+  vjp: (h, inputs, _, params): Cotangent[] =>
+    pairs("convInput", inputs).flatMap(([g, k]) => [
+      conv2d(h, k, params),
+      convKernel(h, g, k.shape.slice(2), params),
+    ]),
+  cpu: (inputs, [, k], y) =>
+    addUp(inputs, y, toInput(k!, y), (out, [a, b]) => (xi, ki, gi) => {
+      out[xi]! += a[gi]! * b[ki]!;
+    }),
+  kernels: ([, k], y, target, starts) =>
+    imageKernels(toInput(k!, y), window(y), true, target, starts),
 };
+
+const toInput = (k: Tensor, y: Tensor): Extents =>
+  extents("convInput", y.shape, k.shape, window(y));
 
 const convKernelOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convKernel",
-  shape([x, g], params) {
-    requireFloat("convKernel", [x!, g!]);
-    const k = [g!.shape[1]!, x!.shape[1]!, ...params.size];
-    extents("convKernel", x!.shape, k, params, g!.shape);
+  shape(inputs, params) {
+    requireFloat("convKernel", inputs);
+    const [[x, g]] = pairs("convKernel", inputs) as [Pair<Tensor>];
+    const k = [g.shape[1]!, x.shape[1]!, ...params.size];
+    extents("convKernel", x.shape, k, params, g.shape);
     return k;
   },
-  vjp: (h, [x, g], _, params): Cotangent[] => [
-    convInput(g!, h, x!.shape.slice(2), params),
-    conv2d(x!, h, params),
-  ],
-  cpu([x, g], [tx], y) {
-    const out = new Float64Array(y.size);
-    each(extents("convKernel", tx!.shape, y.shape, window(y)), window(y), (xi, ki, gi) => {
-      out[ki]! += x![xi]! * g![gi]!;
-    });
-    return out;
-  },
-  kernels([x], y, target) {
-    const { stride: S, padding: P } = window(y);
-    const e = extents("convKernel", x!.shape, y.shape, window(y));
-    const constants = { ...e, S, P };
-    if (!hasLanes(target)) {
-      const grid = [e.O, Math.ceil(e.C / 4), 1] as const;
-      return [{ shader: "conv_kernel", constants, grid, flops: flops(e) }];
-    }
-    const LANES = target.subgroupSize;
-    const columns = e.C * e.R * e.Q;
-    const grid = [Math.ceil(columns / TILE), Math.ceil(e.O / (2 * LANES)), 1] as const;
-    const lanes = { shader: "conv_kernel_lanes", constants: { ...constants, LANES } };
-    return [{ ...lanes, grid, flops: flops(e) }];
-  },
+  vjp: (h, inputs, _, params): Cotangent[] =>
+    pairs("convKernel", inputs).flatMap(([x, g]) => [
+      convInput(g, h, x.shape.slice(2), params),
+      conv2d(x, h, params),
+    ]),
+  cpu: (inputs, [x], y) =>
+    addUp(inputs, y, toKernel(x!, y), (out, [a, b]) => (xi, ki, gi) => {
+      out[ki]! += a[xi]! * b[gi]!;
+    }),
+  kernels: ([x], y, target, starts) => weightKernels(toKernel(x!, y), window(y), target, starts),
 };
+
+const toKernel = (x: Tensor, y: Tensor): Extents =>
+  extents("convKernel", x.shape, y.shape, window(y));
 
 /** Distance between windows and zeros around the image; 1 and 0 when absent. */
 export interface ConvOptions {
