@@ -201,7 +201,9 @@ export class Puller {
       const at = flatten(index, t.shape).key;
       const fold = this.folds.get(t);
       if (fold && at === this.around.row.key) return fold;
-      if (!this.own.has(at) || isRowFold(t)) throw new NotFusible(t);
+      // One value a row is at hand wherever the row is.
+      const isHere = this.own.has(at) || at === this.around.row.key;
+      if (!isHere || isRowFold(t)) throw new NotFusible(t);
     } else if (this.around.storage(t)) return this.load(t, index, scope, key);
     switch (op.form) {
       case "source":

@@ -104,7 +104,7 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
 }
 
 /** A value may stand this often in a shader; chains of slices and pads would double it at every link. */
-const COPIES = 16;
+const COPIES = 4;
 
 /** Operations that ask for their input at another index, or in a branch. */
 const isMoved = (t: Tensor): boolean =>

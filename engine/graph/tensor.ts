@@ -24,6 +24,8 @@ interface OpBase<P extends Params> {
   vjp(g: Tensor, inputs: readonly Tensor[], y: Tensor, params: P): readonly Cotangent[];
   /** A cheaper tensor of the same value, if there is one. */
   simplify?(inputs: readonly Tensor[], params: P, y: Tensor): Tensor | undefined;
+  /** The same value by parts that kernels share better, if there is such a way. */
+  distribute?(inputs: readonly Tensor[], params: P, y: Tensor): Tensor | undefined;
 }
 
 /** A leaf: a named variable, a constant, a counter, or what a launch is told. */
@@ -107,6 +109,8 @@ export interface KernelOp<P extends Params = Params> extends OpBase<P> {
   ): readonly [Kernel, ...Kernel[]];
   /** The input whose memory the result overwrites in place, if it does. */
   readonly updates?: number;
+  /** Whether four inputs may be given, meaning the sum of the results of two and two. */
+  readonly addsPairs?: boolean;
 }
 
 /**

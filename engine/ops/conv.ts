@@ -119,6 +119,7 @@ function addUp(
 const conv2dOp: KernelOp<Window> = {
   form: "kernel",
   name: "conv2d",
+  addsPairs: true,
   shape(inputs, params) {
     requireFloat("conv2d", inputs);
     const [[x, k]] = pairs("conv2d", inputs) as [Pair<Tensor>];
@@ -144,6 +145,7 @@ const forwards = (x: Tensor, k: Tensor, y: Tensor): Extents =>
 const convInputOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convInput",
+  addsPairs: true,
   shape(inputs, params) {
     requireFloat("convInput", inputs);
     const [[g, k]] = pairs("convInput", inputs) as [Pair<Tensor>];
@@ -170,6 +172,7 @@ const toInput = (k: Tensor, y: Tensor): Extents =>
 const convKernelOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convKernel",
+  addsPairs: true,
   shape(inputs, params) {
     requireFloat("convKernel", inputs);
     const [[x, g]] = pairs("convKernel", inputs) as [Pair<Tensor>];

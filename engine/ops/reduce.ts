@@ -113,8 +113,9 @@ const sumOp: ReduceOp = {
     if (count === 1) return reshape(x!, y.shape);
     const value = constantValue(x!);
     if (value !== undefined && isFloat(value * count)) return full(y.shape, value * count);
-    return linearSum(x!, axes) ?? inTwo(x!, axes, sum);
+    return inTwo(x!, axes, sum);
   },
+  distribute: ([x], { axes }) => linearSum(x!, axes),
 };
 
 const maxOp: ReduceOp = {
