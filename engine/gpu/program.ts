@@ -3,6 +3,7 @@ import { topological, type Target, type Tensor } from "../graph/tensor.ts";
 import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
 import { simplify } from "../graph/simplify.ts";
 import type { AdapterFacts, Gpu } from "./device.ts";
+import { lower } from "./lower.ts";
 import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./schedule.ts";
@@ -87,7 +88,7 @@ export class Program implements Disposable {
     const plans = new Map<string, Step[]>();
     const tensors = new Map<string, Tensor>();
     for (const [name, procedure] of Object.entries(procedures)) {
-      const simple = simplify(Object.values(procedure));
+      const simple = lower(simplify(Object.values(procedure)), targetOf(gpu.facts));
       const assignments = new Map(Object.keys(procedure).map((key, i) => [key, simple[i]!]));
       collectVariables(procedure, assignments, tensors);
       plans.set(name, new Planner(assignments, targetOf(gpu.facts), fuse).steps(slots));
