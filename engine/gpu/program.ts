@@ -1,10 +1,9 @@
 /** @file A compiled program: the owner of its GPU memory, and the loop that replays its launch lists. */
 import { topological, type Target, type Tensor } from "../graph/tensor.ts";
 import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
-import { pairKernels } from "../graph/pair.ts";
-import { distribute, simplify } from "../graph/simplify.ts";
 import type { AdapterFacts, Gpu } from "./device.ts";
 import { showSteps } from "./listing.ts";
+import { prepare } from "./lower.ts";
 import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./schedule.ts";
@@ -85,7 +84,7 @@ export class Program implements Disposable {
     const plans = new Map<string, Step[]>();
     const tensors = new Map<string, Tensor>();
     for (const [name, procedure] of Object.entries(procedures)) {
-      const simple = distribute(pairKernels(simplify(Object.values(procedure))));
+      const simple = prepare(Object.values(procedure), targetOf(gpu.facts));
       const assignments = new Map(Object.keys(procedure).map((key, i) => [key, simple[i]!]));
       collectVariables(procedure, assignments, tensors);
       plans.set(name, new Planner(assignments, targetOf(gpu.facts), fuse).steps(slots));

@@ -74,9 +74,14 @@ export interface Target {
   /** A processor that runs shaders: loads are dear, barriers dearer. */
   readonly software: boolean;
   readonly f16: boolean;
+  /** Rows, columns and terms of the matrices that subgroups multiply from f16 into f32, if they do. */
+  readonly matrix?: { readonly m: number; readonly n: number; readonly k: number };
   readonly maxWorkgroupSize: number;
   readonly maxBuffers: number;
 }
+
+/** How an element lies in memory, whatever its type in the graph. */
+export type Stored = "f32" | "f16" | "u32";
 
 /** A hand-written kernel, sized: plain data. */
 export interface Kernel {
@@ -99,14 +104,18 @@ export interface KernelOp<P extends Params = Params> extends OpBase<P> {
   /**
    * Ways to do it on an adapter, the likeliest to be fast first. All add up in the same order, so
    * that choosing among them by measurement changes no result. `starts` are the elements of their
-   * allocations at which the inputs begin: loads of vectors need multiples of four.
+   * allocations at which the inputs begin: loads of vectors need multiples of four. `stored` are the
+   * types in which the inputs lie in memory; all f32 when absent.
    */
   kernels(
     inputs: readonly Tensor[],
     y: Tensor,
     target: Target,
     starts: readonly number[],
+    stored?: readonly Stored[],
   ): readonly [Kernel, ...Kernel[]];
+  /** The same value from operations that suit an adapter better, if there are any. */
+  lower?(inputs: readonly Tensor[], params: P, y: Tensor, target: Target): Tensor | undefined;
   /** The input whose memory the result overwrites in place, if it does. */
   readonly updates?: number;
   /** Whether four inputs may be given, meaning the sum of the results of two and two. */

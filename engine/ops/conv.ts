@@ -17,7 +17,19 @@ import {
   type KernelOp,
   type Tensor,
 } from "../graph/tensor.ts";
-import { imageKernels, weightKernels, type Extents, type Window } from "./conv-kernels.ts";
+import {
+  imageKernels,
+  partKernels,
+  partsFor,
+  weightKernels,
+  type Extents,
+  type Parts,
+  type Window,
+} from "./conv-kernels.ts";
+import { add } from "./elementwise.ts";
+import { pad, reshape, slice } from "./layout.ts";
+import { sum } from "./reduce.ts";
+import { full } from "./source.ts";
 
 /** What the shapes of the two arguments cannot tell: `[H, W]` or `[R, Q]` of the result. */
 type Sized = Window & { readonly size: readonly number[] };
@@ -135,8 +147,8 @@ const conv2dOp: KernelOp<Window> = {
     addUp(inputs, y, forwards(x!, k!, y), (out, [a, b]) => (xi, ki, gi) => {
       out[gi]! += a[xi]! * b[ki]!;
     }),
-  kernels: ([x, k], y, target, starts) =>
-    imageKernels(forwards(x!, k!, y), window(y), false, target, starts),
+  kernels: ([x, k], y, target, starts, stored) =>
+    imageKernels(forwards(x!, k!, y), window(y), false, target, starts, stored),
 };
 
 const forwards = (x: Tensor, k: Tensor, y: Tensor): Extents =>
@@ -162,8 +174,8 @@ const convInputOp: KernelOp<Sized> = {
     addUp(inputs, y, toInput(k!, y), (out, [a, b]) => (xi, ki, gi) => {
       out[xi]! += a[gi]! * b[ki]!;
     }),
-  kernels: ([, k], y, target, starts) =>
-    imageKernels(toInput(k!, y), window(y), true, target, starts),
+  kernels: ([, k], y, target, starts, stored) =>
+    imageKernels(toInput(k!, y), window(y), true, target, starts, stored),
 };
 
 const toInput = (k: Tensor, y: Tensor): Extents =>
@@ -190,10 +202,86 @@ const convKernelOp: KernelOp<Sized> = {
       out[ki]! += a[xi]! * b[gi]!;
     }),
   kernels: ([x], y, target, starts) => weightKernels(toKernel(x!, y), window(y), target, starts),
+  lower(inputs, params, y, target) {
+    const parts = partsFor(toKernel(inputs[0]!, y), target);
+    if (parts.images * parts.bands === 1) return undefined;
+    return sum(apply(convKernelPartsOp, inputs, { ...params, ...parts }), [0]);
+  },
 };
 
-const toKernel = (x: Tensor, y: Tensor): Extents =>
-  extents("convKernel", x.shape, y.shape, window(y));
+const toKernel = (x: Tensor, y: Tensor, k = y.shape): Extents =>
+  extents("convKernel", x.shape, k, window(y));
+
+/** The images and rows of pixels of one part: `[from, to)` each; empty past the end. */
+interface Box {
+  readonly images: Pair<number>;
+  readonly rows: Pair<number>;
+}
+
+/** Boxes of all parts, bands of one group of images after the other. */
+function boxes(N: number, I: number, { images, bands }: Parts): Box[] {
+  const ranges = (size: number, count: number): Pair<number>[] => {
+    const length = Math.ceil(size / count);
+    return Array.from({ length: count }, (_, p) => [
+      Math.min(size, p * length),
+      Math.min(size, (p + 1) * length),
+    ]);
+  };
+  return ranges(N, images).flatMap((n) => ranges(I, bands).map((i) => ({ images: n, rows: i })));
+}
+
+/** `g` `[N, O, I, J]` in a box, zero outside. */
+function within(g: Tensor, { images: [n, m], rows: [i, j] }: Box): Tensor {
+  const [N, O, I, J] = g.shape as [number, number, number, number];
+  if (n === m || i === j) return full(g.shape, 0);
+  const inside = slice(g, [n, 0, i, 0], [m - n, O, j - i, J]);
+  return pad(inside, { before: [n, 0, i, 0], after: [N - m, 0, I - j, 0] });
+}
+
+const plus = (a: Tensor, b: Tensor): Tensor => add(a, b);
+
+/** The terms of {@link convKernel} in boxes of pixels, of which the sum over the first axis is the whole. */
+const convKernelPartsOp: KernelOp<Sized & Parts> = {
+  form: "kernel",
+  name: "convKernelParts",
+  shape(inputs, params) {
+    const { images, bands } = params;
+    if (![images, bands].every((count) => Number.isInteger(count) && count >= 1))
+      throw new ShapeError(
+        `convKernelParts: images and bands must be whole numbers ≥ 1, got ${images} and ${bands}`,
+      );
+    return [images * bands, ...convKernelOp.shape(inputs, params)];
+  },
+  vjp: (h, inputs, y, params): Cotangent[] =>
+    pairs("convKernelParts", inputs).flatMap(([x, g]) => {
+      const parts = boxes(x.shape[0]!, g.shape[2]!, params).map((box, p) => {
+        const k = y.shape.slice(1);
+        const h1 = reshape(slice(h, [p, 0, 0, 0, 0], [1, ...k]), k);
+        const gx = convInput(within(g, box), h1, x.shape.slice(2), params);
+        return [gx, within(conv2d(x, h1, params), box)] as const;
+      });
+      return [parts.map(([a]) => a).reduce(plus), parts.map(([, b]) => b).reduce(plus)];
+    }),
+  cpu(inputs, [x], y) {
+    const e = toKernel(x!, y, y.shape.slice(1));
+    const { images, bands } = y.params as Parts & typeof y.params;
+    const [n, i] = [Math.ceil(e.N / images), Math.ceil(e.I / bands)];
+    const size = y.size / y.shape[0]!;
+    return addUp(inputs, y, e, (out, [a, b]) => (xi, ki, gi) => {
+      const row = Math.floor(gi / e.J);
+      const part = Math.floor(row / (e.O * e.I) / n) * bands + Math.floor((row % e.I) / i);
+      out[part * size + ki]! += a[xi]! * b[gi]!;
+    });
+  },
+  kernels: ([x], y, target, starts) =>
+    partKernels(
+      toKernel(x!, y, y.shape.slice(1)),
+      window(y),
+      y.params as Parts & typeof y.params,
+      target,
+      starts,
+    ),
+};
 
 /** Distance between windows and zeros around the image; 1 and 0 when absent. */
 export interface ConvOptions {
@@ -224,6 +312,20 @@ export function convInput(
   options: ConvOptions = {},
 ): Tensor {
   return apply(convInputOp, [g, k], { ...settings(options), size: [...size] });
+}
+
+/**
+ * The terms of {@link convKernel} in parts, `[images · bands, O, C, R, Q]`: the images are divided into
+ * `images` groups and their rows into `bands`. The sum over the first axis is the whole.
+ * @throws ShapeError as convKernel, or when a count is not a whole number ≥ 1.
+ */
+export function convKernelParts(
+  x: Tensor,
+  g: Tensor,
+  size: readonly number[],
+  { images, bands, ...options }: ConvOptions & Parts,
+): Tensor {
+  return apply(convKernelPartsOp, [x, g], { ...settings(options), size: [...size], images, bands });
 }
 
 /**

@@ -107,12 +107,12 @@ const convolutions = (list: readonly Convolution[], of: Build): Row => ({
     const { shapes, build } = of(c, y);
     const inputs = shapes.map((shape) => input(shape));
     const interpreterOnly = c.interpreterOnly === true;
-    const one: Case = { label, interpreterOnly, inputs, build: (a, b) => build(a!, b!) };
+    const one: Case = { label, interpreterOnly, inputs, build: (a, b) => build(a, b) };
     if (list === VARIED) return [one];
     const two: Case = {
       label: `${label}, of two pairs`,
       inputs: [...inputs, ...inputs],
-      build: (a1, b1, a2, b2) => together(build(a1!, b1!), build(a2!, b2!)),
+      build: (a1, b1, a2, b2) => together(build(a1, b1), build(a2, b2)),
     };
     return [one, two];
   }),
@@ -148,8 +148,28 @@ function joined(...parts: readonly Readonly<Record<string, Row>>[]): Readonly<Re
 
 const aroundTiles = joined(three(AROUND_TILES), three(VECTOR_ROWS));
 
+/** Parts that divide evenly, leave a smaller last one, and leave one empty. */
+const parts: readonly Case[] = [
+  { images: 2, bands: 3, x: [4, 2, 3, 5] },
+  { images: 3, bands: 2, x: [5, 3, 3, 4] },
+  { images: 4, bands: 1, x: [5, 1, 4, 4] },
+].map(({ images, bands, x }): Case => {
+  const [n, c, h, w] = x as [number, number, number, number];
+  return {
+    label: `x [${x.join(", ")}], ${images} groups of images, ${bands} bands of rows`,
+    inputs: [input(x), input([n, 2, h, w]), input(x), input([n, 2, h, w])],
+    build: (...t) => {
+      const [a, b] = [0, 2].map((i) =>
+        e.convKernelParts(t[i]!, t[i + 1]!, [3, 3], { padding: 1, images, bands }),
+      );
+      return c === 1 ? e.add(a!, b!) : together(a!, b!);
+    },
+  };
+});
+
 export const linear: Readonly<Record<string, Row>> = {
   ...joined(three(VARIED), aroundTiles),
+  convKernelParts: { cases: parts, derivative: "multilinear" },
   matmul: { cases: products, derivative: "multilinear" },
   linear: {
     cases: [
