@@ -11,7 +11,7 @@
  * that do not unroll, which would make some shaders take seconds to compile.
  */
 import { flatten, Ix, unflatten } from "../graph/ix.ts";
-import type { ReduceOp, Tensor } from "../graph/tensor.ts";
+import type { ReduceOp, Stored, Tensor } from "../graph/tensor.ts";
 import {
   COMPONENT,
   NotFusible,
@@ -40,6 +40,8 @@ export interface RegionPlan {
   /** Where a tensor lies that is in memory when the region starts, or is stored by it; else undefined. */
   readonly storage: (t: Tensor) => Storage | undefined;
   readonly lanes: Lanes;
+  /** What the elements of a root are stored as. */
+  readonly element: (root: Tensor) => Stored;
   /** Buffers that a shader may bind. */
   readonly maxBuffers: number;
   /** An input that may be overwritten by the stored tensor given, element by element. */
@@ -96,7 +98,8 @@ class Emitter {
     const inPlace = [...(plan.inPlace ?? [])];
     const overwritten = new Map(inPlace.map(([input, t]) => [input, this.written(t)] as const));
     const { anchors, row } = this;
-    this.puller = new Puller({ storage: plan.storage, anchors, overwritten, row });
+    const { storage, element } = plan;
+    this.puller = new Puller({ storage, anchors, element, overwritten, row });
   }
 
   /** Runs that the invocations share out: rows, or elements or vectors where rows have but one. */
@@ -129,7 +132,8 @@ class Emitter {
     const index = vector
       ? this.puller.block(at.with(COMPONENT, 0), scope)
       : this.puller.index(at, scope);
-    return `${name}[${index}] = ${value};`;
+    const type = this.plan.element(this.plan.storage(t)!.root);
+    return `${name}[${index}] = ${type === "f16" ? `${typeName(type, vector)}(${value})` : value};`;
   }
 
   /** Loops by when they can run: what needs the result of a fold comes after it. */
@@ -260,10 +264,12 @@ class Emitter {
     const groups = alone ? Math.ceil(this.count / width) : this.count;
     const gx = Math.min(groups, 32768);
     const { reads } = this.puller;
+    const all = [...reads, ...this.writes];
     const declare = ({ root, vector }: Binding, name: string, binding: number, access: string) =>
-      `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${typeName(root.dtype, vector)}>;`;
+      `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${typeName(this.plan.element(root), vector)}>;`;
     const lines = [
       ...(kind === "subgroup" ? ["enable subgroups;"] : []),
+      ...(all.some(({ root }) => this.plan.element(root) === "f16") ? ["enable f16;"] : []),
       ...(this.puller.immediate ? ["var<immediate> repeat: u32;"] : []),
       ...reads.map((read, i) => declare(read, `x${i}`, i, "read")),
       ...this.writes.map((write, i) => declare(write, `y${i}`, reads.length + i, "read_write")),
@@ -297,7 +303,8 @@ export type RegionDraft = Pick<RegionPlan, "rows" | "anchors" | "storage">;
  */
 export function regionReads(draft: RegionDraft, some: readonly Tensor[]): Tensor[] {
   const lanes: Lanes = { kind: "invocation", width: 1 };
-  const plan = { ...draft, stored: draft.anchors, lanes, maxBuffers: Infinity };
+  const element = (root: Tensor): Stored => root.dtype;
+  const plan = { ...draft, stored: draft.anchors, lanes, element, maxBuffers: Infinity };
   return new Emitter(plan, false).readsOf(some);
 }
 

@@ -36,12 +36,14 @@ interface Cell {
 }
 
 /** What kernels may know of the adapter. */
-export function targetOf({ limits, features, software, subgroupSize }: AdapterFacts): Target {
+export function targetOf(facts: AdapterFacts): Target {
+  const { limits, features, software, subgroupSize, precision } = facts;
   const fixed = subgroupSize?.min === subgroupSize?.max;
   return {
     subgroupSize: features.includes("subgroups") && fixed ? (subgroupSize?.min ?? 0) : 0,
     software,
     f16: features.includes("shader-f16"),
+    precision,
     maxWorkgroupSize: limits["maxComputeInvocationsPerWorkgroup"] ?? 256,
     maxBuffers: limits["maxStorageBuffersPerShaderStage"] ?? 8,
   };

@@ -7,7 +7,7 @@
  * four at a time (a permuted axis, an edge between two pads) is put together from its parts.
  */
 import { decide, flatten, Ix, unflatten, type Atom, type Within } from "../graph/ix.ts";
-import type { DType, ElementwiseOp, LayoutOp, ReduceOp, Tensor } from "../graph/tensor.ts";
+import type { DType, ElementwiseOp, LayoutOp, ReduceOp, Stored, Tensor } from "../graph/tensor.ts";
 import { sizeOf } from "../graph/shape.ts";
 import { isRowFold, LONGEST_INLINE } from "./rows.ts";
 import { none, Scope, union, type Value } from "./scope.ts";
@@ -42,6 +42,8 @@ export interface Surroundings {
   /** Where a tensor lies that is in memory when the region starts, or is stored by it; else undefined. */
   readonly storage: (t: Tensor) => Storage | undefined;
   readonly anchors: ReadonlySet<Tensor>;
+  /** What the elements of a root are stored as. */
+  readonly element: (root: Tensor) => Stored;
   /** Bindings of inputs that the region overwrites, element by element. */
   readonly overwritten: ReadonlyMap<Tensor, { readonly name: string; readonly vector: boolean }>;
   readonly row: Ix;
@@ -49,9 +51,10 @@ export interface Surroundings {
 
 const isVector = (deps: ReadonlySet<string>): boolean => deps.has(COMPONENT);
 
+const VECTORS = { f32: "vec4f", u32: "vec4u", f16: "vec4h" } as const;
+
 /** WGSL's name for one element, or four. */
-export const typeName = (dtype: DType, vector: boolean): string =>
-  vector ? (dtype === "f32" ? "vec4f" : "vec4u") : dtype;
+export const typeName = (type: Stored, vector: boolean): string => (vector ? VECTORS[type] : type);
 
 /** A value's text, repeated four times if `vector` asks for more than it has. */
 export const widened = (value: Value, dtype: DType, vector: boolean): string =>
@@ -291,12 +294,19 @@ export class Puller {
     }
     return this.define(scope, key, this.deps(at), () => {
       const binding = name ?? this.binding(root, false);
-      return `${binding}[${this.index(at, scope)}]`;
+      return this.widen(root, false, `${binding}[${this.index(at, scope)}]`);
     });
   }
 
   private vector(root: Tensor, name: string | undefined, at: Ix, scope: Scope): string {
-    return `${name ?? this.binding(root, true)}[${this.block(at, scope)}]`;
+    const binding = name ?? this.binding(root, true);
+    return this.widen(root, true, `${binding}[${this.block(at, scope)}]`);
+  }
+
+  /** What is loaded, as it is computed with. */
+  private widen(root: Tensor, vector: boolean, loaded: string): string {
+    const half = this.around.element(root) === "f16";
+    return half ? `${typeName("f32", vector)}(${loaded})` : loaded;
   }
 
   private binding(root: Tensor, vector: boolean): string {

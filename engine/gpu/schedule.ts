@@ -3,7 +3,13 @@
  * between them in regions (see emit.ts), as few as can be.
  */
 import { stridesOf } from "../graph/shape.ts";
-import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
+import {
+  topological,
+  type KernelOp,
+  type Stored,
+  type Target,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { emitRegion, regionReads, type Lanes, type RegionCode, type RegionDraft } from "./emit.ts";
 import { NotFusible, type Storage } from "./pull.ts";
 import { computed, foldLength, isRowFold, LONGEST_INLINE, memoryOf } from "./rows.ts";
@@ -27,6 +33,8 @@ export interface Schedule {
   readonly stored: ReadonlySet<Tensor>;
   /** Where anchors and variables lie. Row folds of a region share one allocation. */
   readonly storage: (t: Tensor) => Storage | undefined;
+  /** What the elements of an allocation are stored as. */
+  readonly element: (root: Tensor) => Stored;
 }
 
 /** Flat start of a slice whose elements lie next to each other, else undefined. */
@@ -150,6 +158,13 @@ function below(anchor: Tensor, anchors: ReadonlySet<Tensor>): Set<Tensor> {
   return found;
 }
 
+/** Elements from which on a tensor is worth storing with half the precision. */
+const LARGE = 1024;
+
+/** Whether a result is old memory with some elements replaced. */
+const isUpdate = ({ op }: Tensor): boolean =>
+  op.form === "update" || (op.form === "kernel" && op.updates !== undefined);
+
 class Scheduler {
   private readonly units: Unit[] = [];
   private readonly home = new Map<Tensor, Unit>();
@@ -191,8 +206,8 @@ class Scheduler {
     const stored = new Set<Tensor>();
     for (const [t, unit] of this.home)
       if (!isRowFold(t) || this.outputs.has(t) || this.usedOutside(t, unit)) stored.add(t);
-    const { home, needs, storage } = this;
-    return { units: this.ordered(), home, needs, stored, storage };
+    const { home, needs, storage, element } = this;
+    return { units: this.ordered(), home, needs, stored, storage, element };
   }
 
   private usedOutside(t: Tensor, unit: Unit): boolean {
@@ -346,6 +361,13 @@ class Scheduler {
     return this.home.has(t) ? (this.packed.get(t) ?? { root: t, offset: 0 }) : undefined;
   };
 
+  /** With half the precision: what is large, and neither a variable nor shares memory with one. */
+  private readonly element = (root: Tensor): Stored => {
+    const own = this.home.has(root) && !this.alone.has(root) && !isUpdate(root);
+    const large = root.size >= LARGE && !isRowFold(root) && root.dtype === "f32";
+    return this.target.precision === "f16" && own && large ? "f16" : root.dtype;
+  };
+
   /** Whether `from` needs `to`, directly or through others. */
   private reaches(from: Unit, to: Unit): boolean {
     const seen = new Set<Unit>();
@@ -460,6 +482,7 @@ export function regionCode(
     stored: unit.anchors.filter((t) => plan.stored.has(t)),
     storage: plan.storage,
     lanes: lanesFor(unit.rows, unit.anchors, target),
+    element: plan.element,
     maxBuffers: target.maxBuffers,
     ...(inPlace ? { inPlace } : {}),
   });

@@ -74,6 +74,8 @@ export interface Target {
   /** A processor that runs shaders: loads are dear, barriers dearer. */
   readonly software: boolean;
   readonly f16: boolean;
+  /** How large intermediate tensors are stored; `f32` when absent. All arithmetic is f32. */
+  readonly precision?: "f32" | "f16";
   /** Rows, columns and terms of the matrices that subgroups multiply from f16 into f32, if they do. */
   readonly matrix?: { readonly m: number; readonly n: number; readonly k: number };
   readonly maxWorkgroupSize: number;
