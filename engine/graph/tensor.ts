@@ -74,6 +74,15 @@ export interface Target {
   readonly f16: boolean;
   readonly maxWorkgroupSize: number;
   readonly maxBuffers: number;
+  /** Subgroup matrices of f16 operands and f32 sums. Absent while operands are stored as f32. */
+  readonly matrices?: readonly MatrixSize[];
+}
+
+/** Rows M, inner size K and columns N of the products that subgroups compute together. */
+export interface MatrixSize {
+  readonly M: number;
+  readonly K: number;
+  readonly N: number;
 }
 
 /** A hand-written kernel, sized: plain data. */
