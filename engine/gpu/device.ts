@@ -41,6 +41,8 @@ export interface AdapterFacts {
   features: string[];
   limits: Record<string, number>;
   subgroupSize: { min: number; max: number } | null;
+  /** Rows, columns and terms of the f16 matrices that subgroups multiply into f32, if they do. */
+  matrix: { m: number; n: number; k: number } | null;
   checks: Checks;
   precision: Precision;
   timestamps: boolean;
@@ -261,9 +263,27 @@ function factsOf(
     features,
     limits: numbersOf(device.limits),
     subgroupSize: hasSizes ? { min, max } : null,
+    matrix: features.includes("chromium-experimental-subgroup-matrix") ? matrixOf(info) : null,
     ...chosen,
     // The null backend offers them and writes none.
     timestamps: features.includes("timestamp-query") && choice.kind !== "null",
     webgpuVersion: (manifest as { version: string }).version,
   };
+}
+
+/** What Dawn tells of subgroup matrices and the types do not know yet. */
+interface MatrixInfo {
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+}
+
+function matrixOf(info: GPUAdapterInfo & MatrixInfo): AdapterFacts["matrix"] {
+  const configs = [...(info.subgroupMatrixConfigs ?? [])];
+  const found = configs.find((c) => c.componentType === "f16" && c.resultComponentType === "f32");
+  return found ? { m: found.M, n: found.N, k: found.K } : null;
 }

@@ -9,6 +9,7 @@ import { NotFusible } from "./pull.ts";
 import { inputOf, isVariable, regionCode, schedule, type Schedule, type Unit } from "./schedule.ts";
 import { memoryOf } from "./rows.ts";
 import { specialise } from "./shader.ts";
+import { always, type Choose } from "./tune.ts";
 
 /** Memory of a program: a variable's by name, or a slot by number. */
 export type Place = string | number;
@@ -57,9 +58,10 @@ export class Slots {
 const bytesOf = (t: Tensor): number => t.size * 4;
 
 /** Bytes of an allocation: a tensor, or all row folds that lie with it. */
-function allocationBytes(root: Tensor, { home, storage }: Schedule): number {
+function allocationBytes(root: Tensor, { home, storage, element }: Schedule): number {
   const together = home.get(root)?.anchors.filter((t) => storage(t)?.root === root) ?? [];
-  return Math.max(1, together.length) * bytesOf(root);
+  const bytes = element(root) === "f16" ? 2 : 4;
+  return Math.max(1, together.length) * root.size * bytes;
 }
 
 /** A unit with its shader. `reads` are tensors in memory, `writes` its results. */
@@ -76,7 +78,7 @@ interface Launch {
   readonly flops: number;
 }
 
-function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
+function kernelLaunch(unit: Unit, plan: Schedule, target: Target, choose: Choose): Launch {
   const t = unit.anchors[0]!;
   const op = t.op as KernelOp;
   const views = t.inputs.map((_, i) => {
@@ -85,22 +87,36 @@ function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
     return { root, offset: view.offset + offset };
   });
   const starts = views.map(({ offset }) => offset);
-  const [kernel] = op.kernels(t.inputs, t, target, starts);
+  const about = describeKernel(t);
   const old = op.updates === undefined ? undefined : views[op.updates]!.root;
-  const operands = kernel.operands ?? views.map((_, i) => i);
-  const read = operands.filter((i) => i !== op.updates).map((i) => views[i]!);
-  const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
-  return {
-    unit,
-    about: describeKernel(t),
-    code: specialise(kernel.shader, { ...kernel.constants, ...at }),
-    reads: read.map(({ root }) => root),
-    writes: [t],
-    updates: old ? [{ result: t, old }] : [],
-    grid: kernel.grid,
-    immediate: false,
-    flops: kernel.flops,
-  };
+  const launches = op.kernels(t.inputs, t, target, starts).map((kernel): Launch => {
+    const operands = kernel.operands ?? views.map((_, i) => i);
+    const read = operands.filter((i) => i !== op.updates).map((i) => views[i]!);
+    const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
+    const types = [...read.map(({ root }, i) => [`T${i}`, root] as const), ["TY", t] as const]
+      .filter(([, root]) => root.dtype === "f32")
+      .map(([alias, root]) => [alias, plan.element(root)] as const);
+    return {
+      unit,
+      about,
+      code: specialise(kernel.shader, { ...kernel.constants, ...at }, Object.fromEntries(types)),
+      reads: read.map(({ root }) => root),
+      writes: [t],
+      updates: old ? [{ result: t, old }] : [],
+      grid: kernel.grid,
+      immediate: false,
+      flops: kernel.flops,
+    };
+  });
+  const candidates = launches.map(({ code, grid, reads, writes, flops }) => ({
+    label: op.name,
+    code,
+    grid,
+    reads: reads.map((root) => allocationBytes(root, plan)),
+    writes: writes.map((root) => allocationBytes(root, plan)),
+    flops,
+  }));
+  return launches[choose(candidates)]!;
 }
 
 function regionLaunch(
@@ -127,7 +143,7 @@ export class Planner {
   private readonly assignments: Assignments;
   private readonly after = new Map<Unit, Set<Unit>>();
 
-  constructor(assignments: Assignments, target: Target, fuse: boolean) {
+  constructor(assignments: Assignments, target: Target, fuse: boolean, choose: Choose = always(0)) {
     this.assignments = assignments;
     const outputs = [...assignments.values()];
     this.plan = schedule(outputs, target, fuse);
@@ -139,7 +155,7 @@ export class Planner {
     for (const unit of this.plan.units) {
       this.after.set(unit, new Set(this.plan.needs.get(unit)));
       const launch = unit.isKernel
-        ? kernelLaunch(unit, this.plan, target)
+        ? kernelLaunch(unit, this.plan, target, choose)
         : regionLaunch(unit, this.plan, target);
       this.launches.set(unit, launch);
     }

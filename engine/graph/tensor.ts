@@ -106,15 +106,13 @@ export interface KernelOp<P extends Params = Params> extends OpBase<P> {
   /**
    * Ways to do it on an adapter, the likeliest to be fast first. All add up in the same order, so
    * that choosing among them by measurement changes no result. `starts` are the elements of their
-   * allocations at which the inputs begin: loads of vectors need multiples of four. `stored` are the
-   * types in which the inputs lie in memory; all f32 when absent.
+   * allocations at which the inputs begin: loads of vectors need multiples of four.
    */
   kernels(
     inputs: readonly Tensor[],
     y: Tensor,
     target: Target,
     starts: readonly number[],
-    stored?: readonly Stored[],
   ): readonly [Kernel, ...Kernel[]];
   /** The same value from operations that suit an adapter better, if there are any. */
   lower?(inputs: readonly Tensor[], params: P, y: Tensor, target: Target): Tensor | undefined;

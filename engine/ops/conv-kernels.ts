@@ -3,7 +3,7 @@
  * adapter all shaders of an operation add up in the same order, each result in one accumulator:
  * pairs, input channels, taps for images; pairs, images, pixels for kernels.
  */
-import type { Kernel, Stored, Target } from "../graph/tensor.ts";
+import type { Kernel, Target } from "../graph/tensor.ts";
 
 /** Distance between windows and zeros around the image. */
 export type Window = { readonly stride: number; readonly padding: number };
@@ -123,7 +123,6 @@ export function imageKernels(
   transposed: boolean,
   target: Target,
   starts: readonly number[],
-  stored: readonly Stored[] = [],
 ): readonly [Kernel, ...Kernel[]] {
   const pairs = pairsOf(starts);
   const { operands } = pairs;
@@ -144,7 +143,7 @@ export function imageKernels(
     flops,
   };
   const { matrix } = target;
-  if (matrix && suits(matrix, target) && starts.every((_, i) => stored[i] === "f16")) {
+  if (matrix && target.precision === "f16" && suits(matrix, target)) {
     const constants = { ...shared, ...taps, LANES, M: matrix.m, WIDTH: matrix.n, K: matrix.k };
     const grid = [Math.ceil(pixels / 64), Math.ceil(A / 64), 1] as const;
     return [{ shader: "conv_matrix", operands, constants, grid, flops }];

@@ -147,8 +147,8 @@ const conv2dOp: KernelOp<Window> = {
     addUp(inputs, y, forwards(x!, k!, y), (out, [a, b]) => (xi, ki, gi) => {
       out[gi]! += a[xi]! * b[ki]!;
     }),
-  kernels: ([x, k], y, target, starts, stored) =>
-    imageKernels(forwards(x!, k!, y), window(y), false, target, starts, stored),
+  kernels: ([x, k], y, target, starts) =>
+    imageKernels(forwards(x!, k!, y), window(y), false, target, starts),
 };
 
 const forwards = (x: Tensor, k: Tensor, y: Tensor): Extents =>
@@ -174,8 +174,8 @@ const convInputOp: KernelOp<Sized> = {
     addUp(inputs, y, toInput(k!, y), (out, [a, b]) => (xi, ki, gi) => {
       out[xi]! += a[gi]! * b[ki]!;
     }),
-  kernels: ([, k], y, target, starts, stored) =>
-    imageKernels(toInput(k!, y), window(y), true, target, starts, stored),
+  kernels: ([, k], y, target, starts) =>
+    imageKernels(toInput(k!, y), window(y), true, target, starts),
 };
 
 const toInput = (k: Tensor, y: Tensor): Extents =>

@@ -84,6 +84,14 @@ const shapes: readonly Wrong[] = [
     "matmul: inner sizes must agree, got [2, 3]ᵀ and [3, 4]ᵀ",
   ],
   [
+    () =>
+      e.matmulSum([
+        [of([2, 3]), of([3, 4])],
+        [of([2, 5]), of([5, 4])],
+      ]),
+    "matmulSum: both products must have the same sizes, got [2, 3] · [3, 4] and [2, 5] · [5, 4]",
+  ],
+  [
     () => e.linear(of([2, 3]), of([4, 5])),
     "matmul: inner sizes must agree, got [2, 3] and [4, 5]ᵀ",
   ],

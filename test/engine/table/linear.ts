@@ -5,10 +5,7 @@ import type { Shape, Tensor } from "../../../engine/index.ts";
 import { apply } from "../../../engine/graph/tensor.ts";
 import { input, type Case, type Row } from "./row.ts";
 
-/**
- * M, K and N of products. A workgroup computes 32×32 elements; a subgroup, where there is one, 16 rows
- * of twice its lanes.
- */
+/** M, K and N of products. Tiles are of 8, 16 or 32 rows and columns; more in candidates.test.ts. */
 const PRODUCTS: readonly (readonly [number, number, number])[] = [
   [2, 1, 3],
   [15, 40, 17],
@@ -41,6 +38,23 @@ const products: readonly Case[] = [
   ),
   ...plainProducts,
 ];
+
+const sums: readonly Case[] = [0, 1, 2, 3].map((which) => {
+  const [transposeA, transposeB] = [which >= 2, which % 2 === 1];
+  const { label, inputs } = product([5, 6, 7], transposeA, transposeB);
+  return {
+    label: `two of ${label}`,
+    inputs: [...inputs, ...inputs],
+    build: (a, b, c, d) =>
+      e.matmulSum(
+        [
+          [a, b],
+          [c, d],
+        ],
+        { transposeA, transposeB },
+      ),
+  };
+});
 
 interface Convolution {
   readonly x: Shape;
@@ -171,6 +185,7 @@ export const linear: Readonly<Record<string, Row>> = {
   ...joined(three(VARIED), aroundTiles),
   convKernelParts: { cases: parts, derivative: "multilinear" },
   matmul: { cases: products, derivative: "multilinear" },
+  matmulSum: { cases: sums, derivative: "multilinear" },
   linear: {
     cases: [
       {
