@@ -160,6 +160,11 @@ export function imageKernels(
   if (!hasLanes(target)) return [plain];
   const images = starts.filter((_, i) => i % 2 === 0);
   if (hasVectorRows(e, window) && 32 % U === 0 && areVectors(images)) {
+    if (A <= 4) {
+      const grid = [Math.ceil(pixels / (8 * LANES)), 1, 1] as const;
+      const constants = { ...shared, LANES };
+      return [{ shader: "conv_rows_quads", operands, constants, grid, flops }];
+    }
     const grid = [Math.ceil(pixels / 32), Math.ceil(A / (2 * LANES)), 1] as const;
     return [{ shader: "conv_rows", operands, constants: { ...shared, LANES }, grid, flops }];
   }

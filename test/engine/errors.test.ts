@@ -3,10 +3,20 @@
 import { describe, expect, test } from "vitest";
 
 import * as e from "../../engine/index.ts";
-import { interpret, Program, ShapeError, type DType, type Shape } from "../../engine/index.ts";
+import {
+  interpret,
+  Program,
+  ShapeError,
+  type DType,
+  type Shape,
+  type Tensor,
+} from "../../engine/index.ts";
+import { apply } from "../../engine/graph/tensor.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const of = (shape: Shape, dtype: DType = "f32") => e.variable("t", shape, dtype);
+/** One node of two convolutions with the settings of the first. */
+const together = (a: Tensor, b: Tensor) => apply(a.op, [...a.inputs, ...b.inputs], a.params);
 const index = (...shape: number[]) => of(shape, "u32");
 
 /** A wrong line and what is said about it. */
@@ -110,6 +120,25 @@ const shapes: readonly Wrong[] = [
   [
     () => e.conv2d(of([1, 3, 4, 4]), of([8, 3, 3, 3]), { stride: 0 }),
     "conv2d: stride must be a whole number ≥ 1 and padding one ≥ 0, got 0 and 0",
+  ],
+  [
+    () =>
+      together(
+        e.conv2d(of([1, 3, 4, 4]), of([8, 3, 3, 3])),
+        e.conv2d(of([2, 3, 4, 4]), of([8, 3, 3, 3])),
+      ),
+    "conv2d: both pairs must have the same shapes, got [1, 3, 4, 4], [8, 3, 3, 3], [2, 3, 4, 4], [8, 3, 3, 3]",
+  ],
+  [
+    () => {
+      const { op, params } = e.conv2d(of([1, 3, 4, 4]), of([8, 3, 3, 3]));
+      return apply(op, [of([1, 3, 4, 4])], params);
+    },
+    "conv2d: inputs must be two or four, got 1",
+  ],
+  [
+    () => e.convKernelParts(of([2, 3, 4, 4]), of([2, 8, 2, 2]), [3, 3], { images: 0, bands: 1.5 }),
+    "convKernelParts: images and bands must be whole numbers ≥ 1, got 0 and 1.5",
   ],
   [
     () => e.convInput(of([1, 8, 4, 4]), of([8, 3, 3, 3]), [4, 4]),

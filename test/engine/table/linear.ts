@@ -99,6 +99,7 @@ const VECTOR_ROWS: readonly Convolution[] = [
   { x: [2, 17, 3, 8], k: [3, 17, 3, 3], stride: 1, padding: 1 },
   { x: [1, 3, 5, 16], k: [9, 3, 3, 3], stride: 1, padding: 1 },
   { x: [2, 2, 2, 32], k: [8, 2, 3, 3], stride: 1, padding: 1 },
+  { x: [5, 4, 4, 8], k: [4, 4, 3, 3], stride: 1, padding: 1 },
   { x: [1, 2, 2, 12], k: [2, 2, 3, 3], stride: 1, padding: 1 },
 ];
 
