@@ -45,7 +45,7 @@ function valuesFor(t: Tensor, random: Random): HostData {
  * Runs every procedure once on the adapter and by the float64 interpreter from the same values.
  * @throws Error naming the output that differs by more than 1e-3 of its norm.
  */
-async function validate(gpu: Gpu, name: string, procedures: Procedures): Promise<void> {
+export async function validate(gpu: Gpu, name: string, procedures: Procedures): Promise<void> {
   using program = await Program.compile(gpu, procedures);
   const inputs = inputsOf(procedures);
   for (const [procedure, outputs] of Object.entries(procedures)) {
@@ -86,6 +86,16 @@ export interface Sampling {
   readonly sampleMs: number;
 }
 
+/** Median time of `work` in ms, after one run to warm up. */
+async function medianOf(name: string, samples: number, work: () => Promise<void>): Promise<number> {
+  const bench = new Bench({ iterations: samples, time: 0, warmupIterations: 1, warmupTime: 0 });
+  bench.add(name, work);
+  const [task] = await bench.run();
+  const result = task!.result;
+  if (!("latency" in result)) throw new Error(`${name}: must run to its end, got ${result.state}`);
+  return result.latency.p50;
+}
+
 /** Checks a workload and times it: the median over samples of one submission each. */
 export async function measure(
   gpu: Gpu,
@@ -108,17 +118,12 @@ export async function measure(
   const begun = performance.now();
   await once(1);
   const repeats = Math.max(1, Math.round(sampleMs / (performance.now() - begun)));
-  const bench = new Bench({ iterations: samples, time: 0, warmupIterations: 1, warmupTime: 0 });
-  bench.add(name, () => once(repeats));
-  const [task] = await bench.run();
-  const result = task!.result;
-  if (!("latency" in result)) throw new Error(`${name}: must run to its end, got ${result.state}`);
-  const medianMs = result.latency.p50 / repeats / parts;
+  const medianMs = (await medianOf(name, samples, () => once(repeats))) / repeats / parts;
   const timed = run.map(([procedure, times]) => ({ cost: program.cost(procedure), times }));
   const total = (key: "flops" | "bytes" | "dispatches"): number =>
     timed.reduce((sum, { cost, times }) => sum + cost[key] * times, 0) / parts;
   const gflops = (workload.flops ?? total("flops")) / medianMs / 1e6;
-  const gbs = total("bytes") / medianMs / 1e6;
+  const gbs = (workload.bytes ?? total("bytes")) / medianMs / 1e6;
   const last = run[run.length - 1]![0];
   return {
     name,

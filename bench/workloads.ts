@@ -15,6 +15,7 @@ import {
   reshape,
   sub,
   sum,
+  topological,
   variable,
   vjp,
   type Procedure,
@@ -35,28 +36,36 @@ export interface Workload {
   readonly parts?: number;
   /** Multiplications and additions of the textbook formula; absent where the program's own count serves. */
   readonly flops?: number;
+  /** Bytes that no way of doing it can avoid; absent where the program's own count serves. */
+  readonly bytes?: number;
   /** A smaller program of the same making, where the oracle would take minutes for the real one. */
   readonly smaller?: Readonly<Record<string, Procedure>>;
 }
 
+type Outputs = Readonly<Record<string, Tensor>>;
+
+/** Bytes of a formula: what it is given read once, its results written once. */
+function leastTraffic(outputs: Outputs): number {
+  const results = Object.values(outputs);
+  const inputs = topological(results).filter((t) => t.op.name === "variable");
+  return [...inputs, ...results].reduce((sum, t) => sum + 4 * t.size, 0);
+}
+
+/** One procedure, whose bytes are those of its formula. */
 function kernel(
   name: string,
   roof: Workload["roof"],
-  y: Tensor | Readonly<Record<string, Tensor>>,
-  flops?: number,
+  outputs: Outputs,
+  more: Pick<Workload, "flops" | "bytes" | "smaller"> = {},
 ): Workload {
-  const outputs = "op" in y ? { y: y as Tensor } : y;
-  return {
-    name,
-    roof,
-    procedures: { main: outputs },
-    run: [["main", 1]],
-    ...(flops === undefined ? {} : { flops }),
-  };
+  const procedures = { main: outputs };
+  return { name, roof, procedures, run: [["main", 1]], bytes: leastTraffic(outputs), ...more };
 }
 
-const square = (n: number): Workload =>
-  kernel(`matmul ${n}`, "fma", matmul(variable("a", [n, n]), variable("b", [n, n])), 2 * n ** 3);
+function square(n: number): Workload {
+  const y = matmul(variable("a", [n, n]), variable("b", [n, n]));
+  return kernel(`matmul ${n}`, "fma", { y }, { flops: 2 * n ** 3 });
+}
 
 /** A classifier's product, its weights `[n, k]`. */
 const classifier = (m: number, k: number, n: number): Workload => {
@@ -72,15 +81,17 @@ function convolutions(c: number, o: number, size: number, n: number): Workload[]
   const what = `${c}x${o} ${size}x${size} n${n}`;
   const flops = 2 * n * c * o * size * size * 9;
   const padding = { padding: 1 };
+  const row = (kind: string, y: Tensor): Workload =>
+    kernel(`conv ${kind} ${what}`, "fma", { y }, { flops });
   return [
-    kernel(`conv forward ${what}`, "fma", conv2d(x, k, padding), flops),
-    kernel(`conv input ${what}`, "fma", convInput(g, k, [size, size], padding), flops),
-    kernel(`conv kernel ${what}`, "fma", convKernel(x, g, [3, 3], padding), flops),
+    row("forward", conv2d(x, k, padding)),
+    row("input", convInput(g, k, [size, size], padding)),
+    row("kernel", convKernel(x, g, [3, 3], padding)),
   ];
 }
 
 /** Instance norm → ReLU → 2×2 average pool: forward, backward, and the adjoint of the backward. */
-function planes(c: number, size: number, n: number): Workload[] {
+function planeFormulas(c: number, size: number, n: number): Record<string, Outputs> {
   const z = variable("z", [n, c, size, size]);
   const scale = variable("scale", [c]);
   const shift = variable("shift", [c]);
@@ -90,29 +101,35 @@ function planes(c: number, size: number, n: number): Workload[] {
   const u = variable("u", z.shape);
   const along = sum(mul(first[0]!, u));
   const second = grad(along, [z, scale, g]);
-  const what = `${c} ${size}x${size} n${n}`;
-  const named = (list: readonly Tensor[]) =>
+  const named = (list: readonly Tensor[]): Outputs =>
     Object.fromEntries(list.map((t, i) => [`out${i}`, t] as const));
-  return [
-    kernel(`plane forward ${what}`, "copy", y),
-    kernel(`plane backward ${what}`, "copy", named(first)),
-    kernel(`plane adjoint ${what}`, "copy", named(second)),
-  ];
+  return { forward: { y }, backward: named(first), adjoint: named(second) };
+}
+
+/** Planes are independent but for the gradients of scale and shift: the oracle does fewer images. */
+function planes(c: number, size: number, n: number): Workload[] {
+  const fewer = planeFormulas(c, size, 3);
+  return Object.entries(planeFormulas(c, size, n)).map(([kind, outputs]) =>
+    kernel(`plane ${kind} ${c} ${size}x${size} n${n}`, "copy", outputs, {
+      smaller: { main: fewer[kind]! },
+    }),
+  );
 }
 
 function simple(): Workload[] {
   const x = variable("x", [1024, 1024]);
   const index = variable("index", [512], "u32");
+  const some = gather(x, index);
   return [
-    kernel("reduce rows 1024x1024", "copy", sum(x, [1])),
-    kernel("reduce columns 1024x1024", "copy", sum(x, [0])),
-    kernel("elementwise 1024x1024", "copy", add(mul(x, 0.5), relu(sub(x, 1)))),
-    kernel("gather 512 of 1024x1024", "copy", gather(x, index)),
+    kernel("reduce rows 1024x1024", "copy", { y: sum(x, [1]) }),
+    kernel("reduce columns 1024x1024", "copy", { y: sum(x, [0]) }),
+    kernel("elementwise 1024x1024", "copy", { y: add(mul(x, 0.5), relu(sub(x, 1))) }),
+    kernel("gather 512 of 1024x1024", "copy", { y: some }, { bytes: 4 * (2 * some.size + 512) }),
   ];
 }
 
 /** One SGD step on a minibatch of real images. */
-function teacherStep(width: number, n: number): Record<string, Procedure> {
+export function teacherStep(width: number, n: number): Record<string, Procedure> {
   const model = buildModel("ConvNetD3", { channels: 3, size: 32, classes: 10 }, { width });
   const theta = variable("theta", [model.size]);
   const parameters = splitParameters(model, theta);
@@ -122,7 +139,7 @@ function teacherStep(width: number, n: number): Record<string, Procedure> {
   return { main: { theta: sub(theta, step), loss } };
 }
 
-function student(width: number, n: number, steps: number): Record<string, Procedure> {
+export function student(width: number, n: number, steps: number): Record<string, Procedure> {
   const model = buildModel("ConvNetD3", { channels: 3, size: 32, classes: 10 }, { width });
   return studentProcedures({ model, images: n, batch: n, steps });
 }
@@ -177,8 +194,10 @@ export function workloads(quick: boolean): Workload[] {
           ...convolutions(3, 32, 32, 32),
           ...convolutions(32, 32, 16, 32),
           ...convolutions(32, 32, 8, 32),
+          ...convolutions(128, 128, 16, 10),
         ]),
     ...planes(32, 32, 32),
+    ...(quick ? [] : planes(128, 32, 10)),
     ...simple(),
     ...programs(32, 5),
     ...(quick ? [] : programs(128, 2)),

@@ -119,9 +119,11 @@ export class Program implements Disposable {
     const memory = slots.bytes.map(allocate);
     const find = (place: Place): GPUBuffer =>
       typeof place === "string" ? cells.get(place)!.buffer : memory[place]!;
-    const tapes = new Map<string, readonly Command[]>();
-    for (const [name, steps] of plans)
-      tapes.set(name, await Promise.all(steps.map((step) => command(gpu, step, find))));
+    const compiled = [...plans].map(async ([name, steps]) => {
+      const tape = await Promise.all(steps.map((step) => command(gpu, step, find)));
+      return [name, tape] as const;
+    });
+    const tapes = new Map(await Promise.all(compiled));
     gpu.timer?.profiler.span("compile", Object.keys(procedures).join(", "), begun);
     return new Program(gpu, cells, memory, plans, tapes);
   }

@@ -86,6 +86,19 @@ describe("a run", () => {
     expect(contents(again)).toEqual(contents(run));
   });
 
+  it("gives the same bytes when its times are taken, and a trace of it", async () => {
+    const [out, trace] = [join(root, "profiled"), join(root, "trace.json")];
+    const { code, stdout, stderr } = await runCli(
+      [...tiny(7), "--out", out, "--profile", trace],
+      root,
+    );
+    expect([code, stdout]).toEqual([0, finished[0]!.stdout]);
+    expect(stderr).toMatch(/^kernel .*\n(?:.*\n)+trace: .*trace\.json, \d+ events\n$/);
+    expect(contents(out)).toEqual(contents(run));
+    const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as { traceEvents: object[] };
+    expect(traceEvents.length).toBeGreaterThan(1000);
+  });
+
   it("writes the row of the distilled set", () => {
     const rows = rowsOf(run);
     expect(rows.length).toBe(1);

@@ -89,6 +89,27 @@ const MISTAKES: readonly Mistake[] = [
     ["info", "--checks", "slow"],
     '--checks must be one of "safe", "fast", got "slow"',
   ),
+  usage("a trace without its file", ["info", "--profile"], "--profile must have a value, got none"),
+  usage(
+    "a program that is neither a network nor a recipe",
+    ["info", "--program", "ResNet"],
+    '--program must be a network (ConvNetD3) or a shipped recipe (digits-ipc1, digits-ipc10), got "ResNet"',
+  ),
+  usage(
+    "an unknown procedure",
+    ["info", "--program", "ConvNetD3", "--procedure", "leap"],
+    '--procedure must be one of "begin", "step", "turn", "adjoint", "update", got "leap"',
+  ),
+  usage(
+    "a size that is no number",
+    ["info", "--program", "ConvNetD3", "--width", "wide"],
+    "--width must be an integer from 1, got NaN",
+  ),
+  usage(
+    "sizes of no program",
+    ["info", "--batch", "3"],
+    "--batch must come with --program NAME, got none",
+  ),
   usage(
     "a word too many",
     ["distill", "digits", "letters"],
