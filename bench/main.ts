@@ -1,21 +1,10 @@
 /** @file `npm run bench`: kernels and programs on this machine's adapter, beside its roofs. */
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import yargs from "yargs";
 import { Gpu, measureRoof } from "../engine/index.ts";
+import { commit } from "./commit.ts";
 import { measure, type Row } from "./measure.ts";
 import { workloads } from "./workloads.ts";
-
-/** The commit that is measured, or "unknown" outside a repository; `+` means it was changed since. */
-function commit(): string {
-  try {
-    const git = (...args: string[]): string =>
-      execFileSync("git", args, { encoding: "utf8" }).trim();
-    return `${git("rev-parse", "--short", "HEAD")}${git("status", "--porcelain") ? "+" : ""}`;
-  } catch {
-    return "unknown";
-  }
-}
 
 const heading = `${"row".padEnd(42)}${"ms".padStart(10)}${"GFLOP/s".padStart(10)}${"GB/s".padStart(9)}${"of roof".padStart(9)}${"dispatches".padStart(12)}`;
 

@@ -107,7 +107,7 @@ function simple(): Workload[] {
 }
 
 /** One SGD step on a minibatch of real images. */
-function teacherStep(width: number, n: number): Record<string, Procedure> {
+export function teacherStep(width: number, n: number): Record<string, Procedure> {
   const model = buildModel("ConvNetD3", { channels: 3, size: 32, classes: 10 }, { width });
   const theta = variable("theta", [model.size]);
   const parameters = splitParameters(model, theta);

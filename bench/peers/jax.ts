@@ -1,0 +1,248 @@
+/** @file jax-js: JAX's transformations in JavaScript. Arrays are owned: an operation frees what it takes, `ref` keeps it. */
+import { createRequire } from "node:module";
+import { installNavigator, setNavigator } from "./adapter.ts";
+import { load, type OpenOptions, type Peer, type Prepared } from "./peer.ts";
+import { LEARNING_RATE, networkOf, type Arrays, type Task } from "./tasks.ts";
+
+/** What is used of an array. */
+interface Value {
+  readonly ref: Value;
+  readonly shape: readonly number[];
+  add(other: Value | number): Value;
+  sub(other: Value | number): Value;
+  mul(other: Value | number): Value;
+  div(other: Value | number): Value;
+  sum(): Value;
+  mean(axes: number[], options?: { keepdims: boolean }): Value;
+  reshape(shape: readonly number[]): Value;
+  transpose(): Value;
+  dispose(): void;
+  data(): Promise<Float32Array>;
+}
+
+/** What is used of the package. */
+interface Jax {
+  init(...devices: string[]): Promise<string[]>;
+  defaultDevice(device: string): void;
+  blockUntilReady(value: unknown): Promise<unknown>;
+  jit<F>(f: F): F;
+  grad<Rest extends unknown[]>(
+    f: (parameters: Value[], ...rest: Rest) => Value,
+  ): (parameters: Value[], ...rest: Rest) => Value[];
+  grad(f: (x: Value) => Value): (x: Value) => Value;
+  vjp(f: (x: Value) => Value, primals: [Value]): [Value, (cotangent: Value) => [Value]];
+  readonly numpy: {
+    array(values: Float32Array, options: { shape: readonly number[] }): Value;
+    matmul(a: Value, b: Value): Value;
+    sqrt(x: Value): Value;
+  };
+  readonly nn: { relu(x: Value): Value; logSoftmax(x: Value): Value };
+  readonly lax: { conv(x: Value, k: Value, strides: number[], padding: string): Value };
+}
+
+/**
+ * Whether the images reach a student's loss by closure, or as an argument that is not differentiated,
+ * as one would first write it: then their gradient comes out as zero.
+ */
+export type ImagesBy = "closure" | "argument";
+
+/** Logits `[N, 10]` of a ConvNetD3 from images `[N, 3, 32, 32]`; takes the parameters, keeps the images. */
+function forward({ numpy, nn, lax }: Jax, parameters: readonly Value[], images: Value): Value {
+  const [w, b] = parameters.slice(-2) as [Value, Value];
+  let x = images.ref;
+  for (let at = 0; at + 2 < parameters.length; at += 4) {
+    const [kernel, bias, scale, shift] = parameters.slice(at, at + 4) as [
+      Value,
+      Value,
+      Value,
+      Value,
+    ];
+    x = lax.conv(x, kernel, [1, 1], "SAME").add(bias.reshape([1, -1, 1, 1]));
+    const [n, c, h] = x.shape as [number, number, number];
+    const keep = { keepdims: true };
+    const centred = x.ref.sub(x.mean([2, 3], keep));
+    const variance = centred.ref.mul(centred.ref).mean([2, 3], keep);
+    x = centred.div(numpy.sqrt(variance.add(1e-5)));
+    x = nn.relu(x.mul(scale.reshape([1, -1, 1, 1])).add(shift.reshape([1, -1, 1, 1])));
+    x = x.reshape([n, c, h / 2, 2, h / 2, 2]).mean([3, 5]);
+  }
+  return numpy.matmul(x.reshape([images.shape[0]!, -1]), w.transpose()).add(b);
+}
+
+/** Mean cross-entropy against class probabilities; keeps images and targets. */
+function loss(jax: Jax, parameters: readonly Value[], images: Value, targets: Value): Value {
+  const z = forward(jax, parameters, images);
+  return jax.nn
+    .logSoftmax(z)
+    .mul(targets.ref)
+    .sum()
+    .mul(-1 / targets.shape[0]!);
+}
+
+/** θ - lr ∇ℓ for every parameter. */
+const step = (parameters: readonly Value[], gradient: readonly Value[]): Value[] =>
+  parameters.map((p, i) => p.sub(gradient[i]!.mul(LEARNING_RATE)));
+
+const references = (values: readonly Value[]): Value[] => values.map((v) => v.ref);
+
+function teacherStep(jax: Jax, task: Task & { kind: "teacher step" }, inputs: Arrays): Prepared {
+  const x = jax.numpy.array(inputs["x"]!, { shape: [task.batch, 3, 32, 32] });
+  const targets = jax.numpy.array(inputs["targets"]!, { shape: [task.batch, 10] });
+  const train = jax.jit((parameters: Value[], images: Value, classes: Value): Value[] => {
+    const gradient = jax.grad((p: Value[]) => loss(jax, p, images, classes))(
+      references(parameters),
+    );
+    const next = step(parameters, gradient);
+    images.dispose();
+    classes.dispose();
+    return next;
+  });
+  let theta = parametersOf(jax, task.width, inputs["theta"]!);
+  return {
+    async first() {
+      theta = train(theta, x.ref, targets.ref);
+      const parts: number[] = [];
+      for (const p of theta) parts.push(...(await p.ref.data()));
+      return Float32Array.from(parts);
+    },
+    async repeat(times) {
+      for (let i = 0; i < times; i++) theta = train(theta, x.ref, targets.ref);
+      await jax.blockUntilReady(theta);
+    },
+  };
+}
+
+function iteration(
+  jax: Jax,
+  imagesBy: ImagesBy,
+  { width, batch, steps }: Task & { kind: "iteration" },
+  inputs: Arrays,
+): Prepared {
+  const { start, target, images, targets } = inputs;
+  const theta0 = parametersOf(jax, width, start!);
+  const goal = parametersOf(jax, width, target!);
+  const x = jax.numpy.array(images!, { shape: [batch, 3, 32, 32] });
+  const classes = jax.numpy.array(targets!, { shape: [batch, 10] });
+  const scale = start!.reduce((sum, v, i) => sum + (v - target![i]!) ** 2, 0);
+  const distance = (pictures: Value): Value => {
+    const gradient = {
+      closure: (p: Value[]) => jax.grad((q: Value[]) => loss(jax, q, pictures, classes))(p),
+      argument: (p: Value[]) =>
+        jax.grad((q: Value[], r: Value) => {
+          const value = loss(jax, q, r, classes);
+          r.dispose();
+          return value;
+        })(p, pictures.ref),
+    }[imagesBy];
+    let parameters = references(theta0);
+    for (let s = 0; s < steps; s++) parameters = step(parameters, gradient(references(parameters)));
+    pictures.dispose();
+    return parameters
+      .map((p, i) => {
+        const away = p.sub(goal[i]!.ref);
+        return away.ref.mul(away).sum();
+      })
+      .reduce((a, b) => a.add(b))
+      .div(scale);
+  };
+  const gradient = jax.jit(jax.grad(distance));
+  return runner(jax, () => gradient(x.ref));
+}
+
+/** Parameters in our order, each with its shape. */
+function parametersOf(jax: Jax, width: number, theta: Float32Array): Value[] {
+  let at = 0;
+  return networkOf(width).parameters.map(({ shape }) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    at += size;
+    return jax.numpy.array(theta.slice(at - size, at), { shape });
+  });
+}
+
+function runner(jax: Jax, run: () => Value): Prepared {
+  return {
+    first: () => run().data(),
+    async repeat(times) {
+      for (let i = 0; i < times; i++) {
+        const result = run();
+        // Arrays are lazy: one that is disposed of before it is waited for is never computed.
+        await jax.blockUntilReady(result);
+        result.dispose();
+      }
+    },
+  };
+}
+
+function convolution(
+  jax: Jax,
+  { of, channels, filters, size, batch }: Task & { kind: "conv" },
+  inputs: Arrays,
+): Prepared {
+  const value = (name: string, ...shape: number[]): Value =>
+    jax.numpy.array(inputs[name] ?? new Float32Array(shape.reduce((a, b) => a * b)), { shape });
+  const x = value("x", batch, channels, size, size);
+  const k = value("k", filters, channels, 3, 3);
+  const g = value("g", batch, filters, size, size);
+  const conv = (images: Value, kernel: Value): Value =>
+    jax.lax.conv(images, kernel, [1, 1], "SAME");
+  // The gradient of ⟨conv(x, k), g⟩: the way to these two kernels that a user has.
+  const inX = jax.jit((u: Value, kernel: Value, along: Value): Value => {
+    const result = jax.grad((v: Value) => conv(v, kernel.ref).mul(along.ref).sum())(u);
+    kernel.dispose();
+    along.dispose();
+    return result;
+  });
+  const inK = jax.jit((u: Value, pictures: Value, along: Value): Value => {
+    const result = jax.grad((v: Value) => conv(pictures.ref, v).mul(along.ref).sum())(u);
+    pictures.dispose();
+    along.dispose();
+    return result;
+  });
+  const forwards = jax.jit(conv);
+  const run = {
+    forward: () => forwards(x.ref, k.ref),
+    input: () => inX(x.ref, k.ref, g.ref),
+    kernel: () => inK(k.ref, x.ref, g.ref),
+  }[of];
+  return runner(jax, run);
+}
+
+export async function openJax(
+  device: "webgpu" | "wasm",
+  imagesBy: ImagesBy,
+  { adapter: wanted }: OpenOptions,
+): Promise<Peer> {
+  const adapter = device === "webgpu" ? await installNavigator(wanted) : undefined;
+  if (!adapter) setNavigator();
+  const jax = (await load("@jax-js/jax")) as Jax;
+  await jax.init(device);
+  jax.defaultDevice(device);
+  return {
+    versions: { "@jax-js/jax": versionOf("@jax-js/jax") },
+    ...(adapter ? { adapter } : {}),
+    prepare(task, inputs) {
+      switch (task.kind) {
+        case "matmul": {
+          const shape = [task.n, task.n];
+          const a = jax.numpy.array(inputs["a"]!, { shape });
+          const b = jax.numpy.array(inputs["b"]!, { shape });
+          return Promise.resolve(runner(jax, () => jax.numpy.matmul(a.ref, b.ref)));
+        }
+        case "conv":
+          return Promise.resolve(convolution(jax, task, inputs));
+        case "teacher step":
+          return Promise.resolve(teacherStep(jax, task, inputs));
+        case "iteration":
+          return Promise.resolve(iteration(jax, imagesBy, task, inputs));
+      }
+    },
+  };
+}
+
+/** The version of an installed package whose manifest is not exported. */
+function versionOf(name: string): string {
+  const path = createRequire(import.meta.url).resolve(name);
+  const root = path.slice(0, path.lastIndexOf(`/${name}/`) + name.length + 2);
+  const manifest = createRequire(import.meta.url)(`${root}package.json`) as { version: string };
+  return manifest.version;
+}
