@@ -1,44 +1,29 @@
 /** @file jax-js: JAX's transformations in JavaScript. Arrays are owned: an operation frees what it takes, `ref` keeps it. */
 import { createRequire } from "node:module";
 import { installNavigator, setNavigator } from "./adapter.ts";
+import {
+  loss,
+  ownLayout,
+  productLayout,
+  type Jax,
+  type Layout,
+  type Value,
+} from "./jax-network.ts";
 import { load, type OpenOptions, type Peer, type Prepared } from "./peer.ts";
 import { LEARNING_RATE, networkOf, type Arrays, type Task } from "./tasks.ts";
 
-/** What is used of an array. */
-interface Value {
-  readonly ref: Value;
-  readonly shape: readonly number[];
-  add(other: Value | number): Value;
-  sub(other: Value | number): Value;
-  mul(other: Value | number): Value;
-  div(other: Value | number): Value;
-  sum(): Value;
-  mean(axes: number[], options?: { keepdims: boolean }): Value;
-  reshape(shape: readonly number[]): Value;
-  transpose(): Value;
-  dispose(): void;
-  data(): Promise<Float32Array>;
+/** The package, the layout of its network, and its compiler or what stands in for it. */
+interface Frame {
+  readonly jax: Jax;
+  readonly layout: Layout;
+  readonly compile: Jax["jit"];
 }
 
-/** What is used of the package. */
-interface Jax {
-  init(...devices: string[]): Promise<string[]>;
-  defaultDevice(device: string): void;
-  blockUntilReady(value: unknown): Promise<unknown>;
-  jit<F>(f: F): F;
-  grad<Rest extends unknown[]>(
-    f: (parameters: Value[], ...rest: Rest) => Value,
-  ): (parameters: Value[], ...rest: Rest) => Value[];
-  grad(f: (x: Value) => Value): (x: Value) => Value;
-  vjp(f: (x: Value) => Value, primals: [Value]): [Value, (cotangent: Value) => [Value]];
-  readonly numpy: {
-    array(values: Float32Array, options: { shape: readonly number[] }): Value;
-    matmul(a: Value, b: Value): Value;
-    sqrt(x: Value): Value;
-  };
-  readonly nn: { relu(x: Value): Value; logSoftmax(x: Value): Value };
-  readonly lax: { conv(x: Value, k: Value, strides: number[], padding: string): Value };
-}
+/**
+ * `own`: the package's convolution. `products`: sums of matrix products, which its wasm backend has
+ * fast code for.
+ */
+export type Convolution = "own" | "products";
 
 /**
  * Whether the images reach a student's loss by closure, or as an argument that is not differentiated,
@@ -46,50 +31,21 @@ interface Jax {
  */
 export type ImagesBy = "closure" | "argument";
 
-/** Logits `[N, 10]` of a ConvNetD3 from images `[N, 3, 32, 32]`; takes the parameters, keeps the images. */
-function forward({ numpy, nn, lax }: Jax, parameters: readonly Value[], images: Value): Value {
-  const [w, b] = parameters.slice(-2) as [Value, Value];
-  let x = images.ref;
-  for (let at = 0; at + 2 < parameters.length; at += 4) {
-    const [kernel, bias, scale, shift] = parameters.slice(at, at + 4) as [
-      Value,
-      Value,
-      Value,
-      Value,
-    ];
-    x = lax.conv(x, kernel, [1, 1], "SAME").add(bias.reshape([1, -1, 1, 1]));
-    const [n, c, h] = x.shape as [number, number, number];
-    const keep = { keepdims: true };
-    const centred = x.ref.sub(x.mean([2, 3], keep));
-    const variance = centred.ref.mul(centred.ref).mean([2, 3], keep);
-    x = centred.div(numpy.sqrt(variance.add(1e-5)));
-    x = nn.relu(x.mul(scale.reshape([1, -1, 1, 1])).add(shift.reshape([1, -1, 1, 1])));
-    x = x.reshape([n, c, h / 2, 2, h / 2, 2]).mean([3, 5]);
-  }
-  return numpy.matmul(x.reshape([images.shape[0]!, -1]), w.transpose()).add(b);
-}
-
-/** Mean cross-entropy against class probabilities; keeps images and targets. */
-function loss(jax: Jax, parameters: readonly Value[], images: Value, targets: Value): Value {
-  const z = forward(jax, parameters, images);
-  return jax.nn
-    .logSoftmax(z)
-    .mul(targets.ref)
-    .sum()
-    .mul(-1 / targets.shape[0]!);
-}
-
 /** θ - lr ∇ℓ for every parameter. */
 const step = (parameters: readonly Value[], gradient: readonly Value[]): Value[] =>
   parameters.map((p, i) => p.sub(gradient[i]!.mul(LEARNING_RATE)));
 
 const references = (values: readonly Value[]): Value[] => values.map((v) => v.ref);
 
-function teacherStep(jax: Jax, task: Task & { kind: "teacher step" }, inputs: Arrays): Prepared {
+function teacherStep(
+  { jax, layout, compile }: Frame,
+  task: Task & { kind: "teacher step" },
+  inputs: Arrays,
+): Prepared {
   const x = jax.numpy.array(inputs["x"]!, { shape: [task.batch, 3, 32, 32] });
   const targets = jax.numpy.array(inputs["targets"]!, { shape: [task.batch, 10] });
-  const train = jax.jit((parameters: Value[], images: Value, classes: Value): Value[] => {
-    const gradient = jax.grad((p: Value[]) => loss(jax, p, images, classes))(
+  const train = compile((parameters: Value[], images: Value, classes: Value): Value[] => {
+    const gradient = jax.grad((p: Value[]) => loss(jax, layout, p, images, classes))(
       references(parameters),
     );
     const next = step(parameters, gradient);
@@ -113,7 +69,7 @@ function teacherStep(jax: Jax, task: Task & { kind: "teacher step" }, inputs: Ar
 }
 
 function iteration(
-  jax: Jax,
+  { jax, layout, compile }: Frame,
   imagesBy: ImagesBy,
   { width, batch, steps }: Task & { kind: "iteration" },
   inputs: Arrays,
@@ -126,10 +82,10 @@ function iteration(
   const scale = start!.reduce((sum, v, i) => sum + (v - target![i]!) ** 2, 0);
   const distance = (pictures: Value): Value => {
     const gradient = {
-      closure: (p: Value[]) => jax.grad((q: Value[]) => loss(jax, q, pictures, classes))(p),
+      closure: (p: Value[]) => jax.grad((q: Value[]) => loss(jax, layout, q, pictures, classes))(p),
       argument: (p: Value[]) =>
         jax.grad((q: Value[], r: Value) => {
-          const value = loss(jax, q, r, classes);
+          const value = loss(jax, layout, q, r, classes);
           r.dispose();
           return value;
         })(p, pictures.ref),
@@ -145,7 +101,7 @@ function iteration(
       .reduce((a, b) => a.add(b))
       .div(scale);
   };
-  const gradient = jax.jit(jax.grad(distance));
+  const gradient = compile(jax.grad(distance));
   return runner(jax, () => gradient(x.ref));
 }
 
@@ -174,34 +130,33 @@ function runner(jax: Jax, run: () => Value): Prepared {
 }
 
 function convolution(
-  jax: Jax,
+  { jax, layout, compile }: Frame,
   { of, channels, filters, size, batch }: Task & { kind: "conv" },
   inputs: Arrays,
 ): Prepared {
   const value = (name: string, ...shape: number[]): Value =>
     jax.numpy.array(inputs[name] ?? new Float32Array(shape.reduce((a, b) => a * b)), { shape });
-  const x = value("x", batch, channels, size, size);
+  const x = layout.enter(value("x", batch, channels, size, size));
   const k = value("k", filters, channels, 3, 3);
-  const g = value("g", batch, filters, size, size);
-  const conv = (images: Value, kernel: Value): Value =>
-    jax.lax.conv(images, kernel, [1, 1], "SAME");
+  const g = layout.enter(value("g", batch, filters, size, size));
+  const { conv, leave } = layout;
   // The gradient of ⟨conv(x, k), g⟩: the way to these two kernels that a user has.
-  const inX = jax.jit((u: Value, kernel: Value, along: Value): Value => {
+  const inX = compile((u: Value, kernel: Value, along: Value): Value => {
     const result = jax.grad((v: Value) => conv(v, kernel.ref).mul(along.ref).sum())(u);
     kernel.dispose();
     along.dispose();
     return result;
   });
-  const inK = jax.jit((u: Value, pictures: Value, along: Value): Value => {
+  const inK = compile((u: Value, pictures: Value, along: Value): Value => {
     const result = jax.grad((v: Value) => conv(pictures.ref, v).mul(along.ref).sum())(u);
     pictures.dispose();
     along.dispose();
     return result;
   });
-  const forwards = jax.jit(conv);
+  const forwards = compile(conv);
   const run = {
-    forward: () => forwards(x.ref, k.ref),
-    input: () => inX(x.ref, k.ref, g.ref),
+    forward: () => leave(forwards(x.ref, k.ref)),
+    input: () => leave(inX(x.ref, k.ref, g.ref)),
     kernel: () => inK(k.ref, x.ref, g.ref),
   }[of];
   return runner(jax, run);
@@ -209,12 +164,20 @@ function convolution(
 
 export async function openJax(
   device: "webgpu" | "wasm",
+  convolutionBy: Convolution,
   imagesBy: ImagesBy,
   { adapter: wanted }: OpenOptions,
 ): Promise<Peer> {
   const adapter = device === "webgpu" ? await installNavigator(wanted) : undefined;
   if (!adapter) setNavigator();
   const jax = (await load("@jax-js/jax")) as Jax;
+  // Compiled for wasm, its convolution takes in the padding and then runs twelve times slower.
+  const eager = device === "wasm" && convolutionBy === "own";
+  const frame: Frame = {
+    jax,
+    layout: { own: ownLayout, products: productLayout }[convolutionBy](jax),
+    compile: eager ? (f) => f : jax.jit,
+  };
   await jax.init(device);
   jax.defaultDevice(device);
   return {
@@ -229,11 +192,11 @@ export async function openJax(
           return Promise.resolve(runner(jax, () => jax.numpy.matmul(a.ref, b.ref)));
         }
         case "conv":
-          return Promise.resolve(convolution(jax, task, inputs));
+          return Promise.resolve(convolution(frame, task, inputs));
         case "teacher step":
-          return Promise.resolve(teacherStep(jax, task, inputs));
+          return Promise.resolve(teacherStep(frame, task, inputs));
         case "iteration":
-          return Promise.resolve(iteration(jax, imagesBy, task, inputs));
+          return Promise.resolve(iteration(frame, imagesBy, task, inputs));
       }
     },
   };

@@ -19,6 +19,10 @@ const nodePeers: Readonly<
   "gpu.js cpu": { open: (options) => openGpuJs("cpu", options) },
   "tfjs webgpu": { open: (options) => openTensorFlow("webgpu", "patched", options) },
   "tfjs wasm": { open: (options) => openTensorFlow("wasm", "patched", options) },
+  "tfjs wasm rewritten": {
+    open: (options) => openTensorFlow("wasm", "rewritten", options),
+    only: ["conv", "teacher step", "iteration"],
+  },
   "tfjs cpu": { open: (options) => openTensorFlow("cpu", "patched", options) },
   "tfjs wasm as published": {
     open: (options) => openTensorFlow("wasm", "published", options),
@@ -28,14 +32,18 @@ const nodePeers: Readonly<
     open: (options) => openTensorFlow("webgpu", "published", options),
     only: ["iteration"],
   },
-  "tfjs wasm convolutions patched": {
-    open: (options) => openTensorFlow("wasm", "convolutions", options),
+  "tfjs wasm rules added": {
+    open: (options) => openTensorFlow("wasm", "added", options),
     only: ["iteration"],
   },
-  "jax-js webgpu": { open: (options) => openJax("webgpu", "closure", options) },
-  "jax-js wasm": { open: (options) => openJax("wasm", "closure", options) },
+  "jax-js webgpu": { open: (options) => openJax("webgpu", "own", "closure", options) },
+  "jax-js wasm": { open: (options) => openJax("wasm", "own", "closure", options) },
+  "jax-js wasm rewritten": {
+    open: (options) => openJax("wasm", "products", "closure", options),
+    only: ["conv", "teacher step", "iteration"],
+  },
   "jax-js wasm image as argument": {
-    open: (options) => openJax("wasm", "argument", options),
+    open: (options) => openJax("wasm", "own", "argument", options),
     only: ["iteration"],
   },
 };

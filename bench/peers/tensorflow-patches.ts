@@ -9,10 +9,10 @@
 import type { Backend, TensorFlow, Value } from "./tensorflow.ts";
 
 /**
- * `published`: as it comes. `convolutions`: gradients that are missing are added, so that programs run
- * to their end. `patched`: those that are wrong are replaced, too.
+ * `published`: as it comes. `added`: gradients that are missing are added, so that programs run to their
+ * end. `patched`: those that are wrong are replaced, too. `rewritten`: slow ones as well.
  */
-export type Patches = "published" | "convolutions" | "patched";
+export type Patches = "published" | "added" | "patched" | "rewritten";
 
 /** The three maps of a 3×3 convolution of padding 1, differentiable as often as one likes. */
 export interface Convolutions {
@@ -24,10 +24,14 @@ export interface Convolutions {
   convKernel(x: Value, g: Value): Value;
 }
 
-export function convolutionsOf(tf: TensorFlow, backend: Backend): Convolutions {
+export function convolutionsOf(tf: TensorFlow, backend: Backend, patches: Patches): Convolutions {
   const conv = (x: Value, k: Value): Value => tf.conv2d(x, k, 1, "same");
-  const convInput = (g: Value, k: Value): Value =>
+  const ownInput = (g: Value, k: Value): Value =>
     tf.conv2dTranspose(g, k, [...g.shape.slice(0, 3), k.shape[2]!], 1, "same");
+  // Their wasm kernel for it is ten times slower than their convolution, which with the kernel turned is the same.
+  const turned = (g: Value, k: Value): Value =>
+    conv(g, tf.transpose(tf.reverse(k, [0, 1]), [0, 1, 3, 2]));
+  const convInput = patches === "rewritten" ? turned : ownInput;
   const attributes = { strides: [1, 1], pad: "same", dataFormat: "NHWC" };
   const ownKernel = (x: Value, dy: Value): Value =>
     tf
@@ -47,22 +51,24 @@ export function convolutionsOf(tf: TensorFlow, backend: Backend): Convolutions {
   return { conv, convInput, convKernel: backend === "wasm" ? handMade : ownKernel };
 }
 
-/** The gradient in the kernel by one matrix product a tap: all pixels' channels by all pixels' gradients. */
+/**
+ * The gradient in the kernel as one matrix product: the images' pixels at every tap, by the gradient's.
+ * Transposed by hand, since their product is slow where it is told to transpose.
+ */
 function kernelByProducts(tf: TensorFlow, x: Value, g: Value): Value {
   const [n, h, w, c] = x.shape as [number, number, number, number];
   const o = g.shape[3]!;
-  const framed = tf.pad(x, [
+  const framed = tf.pad(tf.transpose(x, [3, 0, 1, 2]), [
+    [0, 0],
     [0, 0],
     [1, 1],
     [1, 1],
-    [0, 0],
   ]);
-  const rows = tf.reshape(g, [n * h * w, o]);
-  const taps = Array.from({ length: 9 }, (_, tap) => {
-    const shifted = tf.slice(framed, [0, Math.floor(tap / 3), tap % 3, 0], [n, h, w, c]);
-    return tf.matMul(tf.reshape(shifted, [n * h * w, c]), rows, true, false);
-  });
-  return tf.reshape(tf.stack(taps), [3, 3, c, o]);
+  const taps = Array.from({ length: 9 }, (_, tap) =>
+    tf.slice(framed, [0, 0, Math.floor(tap / 3), tap % 3], [c, n, h, w]),
+  );
+  const pixels = tf.reshape(tf.stack(taps), [9 * c, n * h * w]);
+  return tf.reshape(tf.matMul(pixels, tf.reshape(g, [n * h * w, o])), [3, 3, c, o]);
 }
 
 export function patch(
@@ -91,10 +97,13 @@ export function patch(
   });
   tf.registerGradient({
     kernelName: "AvgPoolGrad",
-    inputsToSave: [],
-    gradFunc: (d) => ({ dy: () => tf.avgPool(d, 2, 2, "valid") }),
+    inputsToSave: ["input"],
+    gradFunc: (d, [x]) => ({
+      dy: () => tf.avgPool(d, 2, 2, "valid"),
+      input: () => tf.zerosLike(x!),
+    }),
   });
-  if (patches === "convolutions") return;
+  if (patches === "added") return;
   tf.registerGradient({
     kernelName: "Exp",
     inputsToSave: ["x"],

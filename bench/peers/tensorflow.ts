@@ -70,6 +70,8 @@ export interface TensorFlow {
   slice(x: Value, begin: readonly number[], size: readonly number[]): Value;
   pad(x: Value, paddings: readonly (readonly [number, number])[]): Value;
   stack(xs: readonly Value[]): Value;
+  reverse(x: Value, axes: number[]): Value;
+  zerosLike(x: Value): Value;
   readonly losses: { softmaxCrossEntropy(targets: Value, logits: Value): Value };
 }
 
@@ -146,9 +148,10 @@ function forward(tf: TensorFlow, parameters: readonly Value[], images: Value): V
   return tf.add(tf.matMul(tf.reshape(x, [images.shape[0]!, -1]), tf.reshape(w, [-1, CLASSES])), b);
 }
 
-/** The mean cross-entropy against class probabilities, by their function or by patched operations. */
+/** The mean cross-entropy against class probabilities, by their function or by operations that are patched. */
 function loss(tf: TensorFlow, patches: Patches, z: Value, targets: Value): Value {
-  if (patches !== "patched") return tf.losses.softmaxCrossEntropy(targets, z);
+  if (patches === "published" || patches === "added")
+    return tf.losses.softmaxCrossEntropy(targets, z);
   const logP = tf.sub(z, tf.log(tf.sum(tf.exp(z), 1, true)));
   return tf.neg(tf.mean(tf.sum(tf.mul(targets, logP), 1)));
 }
@@ -285,7 +288,7 @@ export async function openTensorFlow(
   }
   await tf.setBackend(backend);
   await tf.ready();
-  const convolutions = convolutionsOf(tf, backend);
+  const convolutions = convolutionsOf(tf, backend, patches);
   patch(tf, convolutions, patches);
   return {
     versions: { "@tensorflow/tfjs": tf.version.tfjs },
