@@ -70,7 +70,7 @@ function square(n: number): Workload {
 /** A classifier's product, its weights `[n, k]`. */
 const classifier = (m: number, k: number, n: number): Workload => {
   const y = matmul(variable("x", [m, k]), variable("w", [n, k]), { transposeB: true });
-  return kernel(`matmul ${m}x${k}x${n}`, "fma", y, 2 * m * k * n);
+  return kernel(`matmul ${m}x${k}x${n}`, "fma", { y }, { flops: 2 * m * k * n });
 };
 
 /** The three convolutions of C → O channels on images of `size` pixels, 3×3, padding 1. */
