@@ -38,7 +38,8 @@ export function describeRegion(
 ): Description {
   const own = new Set(anchors);
   const isOperand = (t: Tensor): boolean => inMemory(t) && !own.has(t);
-  const results = anchors.map(computed);
+  // An update needs its new elements and where they go, and nothing of what it leaves.
+  const results = anchors.flatMap((t) => (t.op.form === "update" ? t.inputs.slice(1) : [t]));
   const needed = new Map(results.map((t) => [t, t.size]));
   for (const t of topological(results).reverse()) {
     const count = needed.get(t);
