@@ -9,8 +9,21 @@ import type { AdapterFacts, Gpu } from "./device.ts";
 const VERSION = 1;
 
 /** What measurements hold for. */
-const identityOf = ({ name, driver, backend, checks, subgroupSize, webgpuVersion }: AdapterFacts) =>
-  JSON.stringify({ name, driver, backend, checks, subgroupSize, webgpuVersion });
+const identityOf = ({
+  name,
+  driver,
+  backend,
+  checks,
+  subgroupSize,
+  webgpuVersion,
+}: AdapterFacts): Record<string, unknown> => ({
+  name,
+  driver,
+  backend,
+  checks,
+  subgroupSize,
+  webgpuVersion,
+});
 
 export const hashOf = (text: string): string =>
   createHash("sha256").update(text).digest("hex").slice(0, 32);
@@ -32,12 +45,12 @@ export function cacheFolder(): string | undefined {
 /** Numbers of the fastest candidates by key. A file that cannot be read or written is as good as none. */
 export class Choices {
   readonly file: string | undefined;
-  private readonly identity: string;
+  private readonly identity: Record<string, unknown>;
   private readonly known: Map<string, number>;
 
   constructor(facts: AdapterFacts, folder = cacheFolder()) {
     this.identity = identityOf(facts);
-    const file = `kernels-${hashOf(this.identity).slice(0, 16)}.json`;
+    const file = `kernels-${hashOf(JSON.stringify(this.identity)).slice(0, 16)}.json`;
     this.file = folder === undefined ? undefined : join(folder, file);
     this.known = this.load();
   }
@@ -72,7 +85,8 @@ export class Choices {
   private isOurs(content: unknown): content is { choices: Record<string, number> } {
     if (typeof content !== "object" || content === null) return false;
     const { version, adapter, choices } = content as Record<string, unknown>;
-    if (version !== VERSION || adapter !== this.identity) return false;
+    if (version !== VERSION || JSON.stringify(adapter) !== JSON.stringify(this.identity))
+      return false;
     if (typeof choices !== "object" || choices === null) return false;
     return Object.values(choices).every((choice) => Number.isInteger(choice));
   }

@@ -25,8 +25,11 @@ export const always =
 
 /** Operations below which starting a kernel takes longer than what it does. */
 const TINY = 2 ** 20;
-/** How long the kernels of one program may be measured, in ms; those left over keep the first candidate. */
-const BUDGET_MS = 1000;
+/**
+ * After how many ms no further kernel of a program is measured; those left over keep the first
+ * candidate until the next time. One kernel takes up to half a second, to compile for the most part.
+ */
+const BUDGET_MS = 500;
 /** About what one measurement lasts, in ms, and how often it is taken. */
 const SAMPLE_MS = 5;
 const SAMPLES = 3;

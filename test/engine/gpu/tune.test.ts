@@ -41,7 +41,7 @@ async function taken(options: Options = {}, procedures = PROCEDURES): Promise<st
 
 interface File {
   version: number;
-  adapter: string;
+  adapter: Record<string, unknown>;
   choices: Record<string, number>;
 }
 
@@ -115,7 +115,10 @@ describe("a file that is of no use", () => {
     ["is empty", () => ""],
     ["is no object", () => "[1]"],
     ["has no numbers", (content) => ({ ...content, choices: { key: "first" } })],
-    ["is of another adapter", (content) => ({ ...content, adapter: "another" })],
+    [
+      "is of another adapter",
+      (content) => ({ ...content, adapter: { ...content.adapter, driver: "another" } }),
+    ],
     ["is of another version", (content) => ({ ...content, version: 0 })],
     [
       "names a candidate that is not there",
