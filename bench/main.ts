@@ -1,25 +1,14 @@
 /** @file `npm run bench`: kernels and programs on this machine's adapter, beside its roofs. */
-import { execFileSync } from "node:child_process";
 import yargs from "yargs";
 import { adapterOptions, withAdapter, type AdapterArguments } from "../distill/cli/options.ts";
 import { reportError } from "../distill/cli/main.ts";
 import { strictly } from "../distill/cli/usage.ts";
 import { proveWritable, writeAtomic } from "../distill/files.ts";
 import { Gpu, measureRoof, type Roof } from "../engine/index.ts";
+import { commit } from "./commit.ts";
 import { measure, type Row } from "./measure.ts";
 import { firstCompile, launchOverhead } from "./overhead.ts";
 import { workloads } from "./workloads.ts";
-
-/** The commit that is measured, or "unknown" outside a repository; `+` means it was changed since. */
-function commit(): string {
-  try {
-    const git = (...args: string[]): string =>
-      execFileSync("git", args, { encoding: "utf8" }).trim();
-    return `${git("rev-parse", "--short", "HEAD")}${git("status", "--porcelain") ? "+" : ""}`;
-  } catch {
-    return "unknown";
-  }
-}
 
 const heading = `${"row".padEnd(46)}${"ms".padStart(11)}${"GFLOP/s".padStart(10)}${"GB/s".padStart(9)}${"of roof".padStart(9)}${"dispatches".padStart(12)}`;
 

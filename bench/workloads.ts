@@ -67,6 +67,12 @@ function square(n: number): Workload {
   return kernel(`matmul ${n}`, "fma", { y }, { flops: 2 * n ** 3 });
 }
 
+/** A classifier's product, its weights `[n, k]`. */
+const classifier = (m: number, k: number, n: number): Workload => {
+  const y = matmul(variable("x", [m, k]), variable("w", [n, k]), { transposeB: true });
+  return kernel(`matmul ${m}x${k}x${n}`, "fma", { y }, { flops: 2 * m * k * n });
+};
+
 /** The three convolutions of C → O channels on images of `size` pixels, 3×3, padding 1. */
 function convolutions(c: number, o: number, size: number, n: number): Workload[] {
   const x = variable("x", [n, c, size, size]);
@@ -180,7 +186,7 @@ function programs(width: number, steps: number): Workload[] {
 export function workloads(quick: boolean): Workload[] {
   return [
     square(512),
-    ...(quick ? [] : [square(1024)]),
+    ...(quick ? [] : [square(1024), classifier(10, 512, 10), classifier(50, 64, 10)]),
     ...convolutions(64, 64, 16, 32),
     ...(quick
       ? []

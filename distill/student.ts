@@ -4,12 +4,13 @@
  *
  * Letters: N synthetic images in all, B in a minibatch, S steps, K classes, P parameters.
  * Three procedures share variables on the device. `step` runs S times and keeps θ_0 … θ_S in
- * `history`. `turn` computes the matching loss and λ_S. `adjoint` runs S times, last step first, and
+ * `history`. `turn` computes the matching loss and μ_S. `adjoint` runs S times, last step first, and
  * needs nothing of a step but its θ_s: so memory holds one step's activations, whatever S is.
  */
 import {
   add,
   addIndex,
+  addRows,
   div,
   full,
   gather,
@@ -19,7 +20,6 @@ import {
   neg,
   repeat,
   reshape,
-  scatterAdd,
   setRow,
   softmax,
   square,
@@ -61,7 +61,7 @@ export function weightedSoftLoss(z: Tensor, y: Tensor, w: Tensor): Tensor {
  * Variables of a student, by name:
  * `images` [N, C, H, W], `labels` [N, K] logits, `lr` [] (α), `start` and `target` [P] (θ_0, θ*),
  * `batches` [S, B] u32 and `weights` [S, B] (minibatch s in row s), `theta` [P], `history` [S+1, P],
- * `lambda` [P], and the gradients `gradImages`, `gradLabels`, `gradLr` of the loss.
+ * `mu` [P] (μ = -α λ), and the gradients `gradImages`, `gradLabels`, `gradLr` of the loss.
  */
 export function studentVariables({ model, images, batch, steps }: StudentOptions) {
   const { channels, size, classes } = model.task;
@@ -75,7 +75,7 @@ export function studentVariables({ model, images, batch, steps }: StudentOptions
     weights: variable("weights", [steps, batch]),
     theta: variable("theta", [model.size]),
     history: variable("history", [steps + 1, model.size]),
-    lambda: variable("lambda", [model.size]),
+    mu: variable("mu", [model.size]),
     gradImages: variable("gradImages", [images, channels, size, size]),
     gradLabels: variable("gradLabels", [images, classes]),
     gradLr: variable("gradLr", []),
@@ -126,7 +126,7 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
   const loss = weightedSoftLoss(model.forward(parameters, batch.x), batch.y, batch.w);
   const next = sub(v.theta, mul(v.lr, joinParameters(grad(loss, parameters))));
 
-  // L = ‖θ_S - θ*‖² / ‖θ_0 - θ*‖²,  λ_S = ∂L/∂θ_S
+  // L = ‖θ_S - θ*‖² / ‖θ_0 - θ*‖²,  μ_S = -α ∂L/∂θ_S
   const distance = sub(v.theta, v.target);
   const scale = sum(square(sub(v.start, v.target)));
 
@@ -141,15 +141,17 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
     step: { theta: next, history: setRow(v.history, addIndex(s, 1), next) },
     turn: {
       loss: div(sum(square(distance)), scale),
-      lambda: div(mul(distance, 2), scale),
+      mu: div(mul(distance, mul(v.lr, -2)), scale),
     },
     adjoint: adjoint(v, options),
   };
 }
 
 /**
- * One step backwards. With φ_s = λ_{s+1}ᵀ ∇_θ ℓ at θ_s:
+ * One step backwards. With λ_s = ∂L/∂θ_s and φ_s = λ_{s+1}ᵀ ∇_θ ℓ at θ_s:
  * ∂L/∂x += -α ∂φ/∂x, ∂L/∂y += -α ∂φ/∂y, ∂L/∂α += -φ, λ_s = λ_{s+1} - α ∂φ/∂θ.
+ * All of it is linear in λ, so μ = -α λ is kept instead and φ is taken along μ: the gradients of x
+ * and y are then added up as they come.
  */
 function adjoint(v: Variables, { model, steps, gradient = "exact" }: StudentOptions): Procedure {
   const s = subIndex(full([], steps - 1, "u32"), repeat());
@@ -157,14 +159,13 @@ function adjoint(v: Variables, { model, steps, gradient = "exact" }: StudentOpti
   const { index, x, y, w } = minibatch(v, s);
   const z = model.forward(parameters, x);
   const loss = weightedSoftLoss(z, y, w);
-  const phi = directionalDerivative(loss, z, parameters, splitParameters(model, v.lambda));
+  const phi = directionalDerivative(loss, z, parameters, splitParameters(model, v.mu));
   const exact = gradient === "exact";
   const [dx, dy, ...dtheta] = grad(phi, exact ? [x, y, ...parameters] : [x, y]);
-  const images = v.images.shape[0]!;
   return {
-    gradImages: sub(v.gradImages, mul(v.lr, scatterAdd(dx!, index, images))),
-    gradLabels: sub(v.gradLabels, mul(v.lr, scatterAdd(dy!, index, images))),
-    gradLr: sub(v.gradLr, phi),
-    ...(exact ? { lambda: sub(v.lambda, mul(v.lr, joinParameters(dtheta))) } : {}),
+    gradImages: addRows(v.gradImages, index, dx!),
+    gradLabels: addRows(v.gradLabels, index, dy!),
+    gradLr: add(v.gradLr, div(phi, v.lr)),
+    ...(exact ? { mu: sub(v.mu, mul(v.lr, joinParameters(dtheta))) } : {}),
   };
 }

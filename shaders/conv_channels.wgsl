@@ -2,11 +2,17 @@
 // channels. Formula, arguments and TRANSPOSED are those of conv_pixels.wgsl.
 //
 //   x [N, B, H, W]   k: strides KA, KB   y [N, A, T, U]
-// A subgroup computes 16 pixels of 2·LANES channels. For each tap it loads every pixel's value once,
-// one pixel a lane, and hands it to all lanes by broadcast: 4 loads for 32 multiplications, where
+// A subgroup computes 16 pixels of 4·LANES channels. For each tap it loads every pixel's value once,
+// one pixel a lane, and hands it to all lanes by broadcast: 6 loads for 64 multiplications, where
 // loads are what costs. What is past the end repeats the last and stores nothing.
 
 enable subgroups;
+
+alias T0 = f32;
+alias T1 = f32;
+alias T2 = f32;
+alias T3 = f32;
+alias TY = f32;
 
 const N: u32 = 1;
 const A: u32 = 16;
@@ -22,17 +28,41 @@ const P: u32 = 1;
 const KA: u32 = 9;
 const KB: u32 = 9;
 const TRANSPOSED: u32 = 0;
+// Pairs of x and k whose convolutions are added.
+const PAIRS: u32 = 1;
 // Lanes of a subgroup: 4, or at least 8.
 const LANES: u32 = 8;
-// Values of a tile of 16 that one load of a subgroup brings.
-const WIDTH: u32 = min(LANES, 8);
-// Where the first and the second input start in their bindings.
+// Where the inputs start in their bindings.
 const AT0: u32 = 0;
 const AT1: u32 = 0;
+const AT2: u32 = 0;
+const AT3: u32 = 0;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> k: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+// Values of a tile of 16 that one load of a subgroup brings.
+const WIDTH: u32 = min(LANES, 8);
+
+@group(0) @binding(0) var<storage, read> x0: array<T0>;
+@group(0) @binding(1) var<storage, read> k0: array<T1>;
+@group(0) @binding(2) var<storage, read> x1: array<T2>;
+@group(0) @binding(3) var<storage, read> k1: array<T3>;
+@group(0) @binding(4) var<storage, read_write> y: array<TY>;
+
+// Sums of 16 pixels, of channels LANES apart.
+var<private> s: array<mat4x4f, 4>;
+
+fn image(pair: u32, at: u32) -> f32 {
+  if (pair == 0) {
+    return f32(x0[AT0 + at]);
+  }
+  return f32(x1[AT2 + at]);
+}
+
+fn kernel(pair: u32, at: u32) -> f32 {
+  if (pair == 0) {
+    return f32(k0[AT1 + at]);
+  }
+  return f32(k1[AT3 + at]);
+}
 
 // As in conv_pixels.wgsl, for the pixels that a lane loads.
 fn read_at(at: vec4u, tap: u32, size: u32) -> vec4u {
@@ -63,11 +93,11 @@ fn high(value: f32) -> vec4f {
 }
 
 // Loads what a tile of 16 needs.
-fn load(at: vec4u) -> vec4f {
+fn load(pair: u32, at: vec4u) -> vec4f {
   if (LANES >= 8) {
-    return vec4f(x[at.x], x[at.y], 0.0, 0.0);
+    return vec4f(image(pair, at.x), image(pair, at.y), 0.0, 0.0);
   }
-  return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+  return vec4f(image(pair, at.x), image(pair, at.y), image(pair, at.z), image(pair, at.w));
 }
 
 // The 16 values that the lanes hold, in order, to all lanes: wide subgroups hold eight in x and
@@ -79,67 +109,78 @@ fn spread(value: vec4f) -> mat4x4f {
   return mat4x4f(low(value.x), low(value.y), low(value.z), low(value.w));
 }
 
+fn multiply_add(sums: mat4x4f, w: f32, v: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    fma(vec4f(w), v[0], sums[0]),
+    fma(vec4f(w), v[1], sums[1]),
+    fma(vec4f(w), v[2], sums[2]),
+    fma(vec4f(w), v[3], sums[3]),
+  );
+}
+
+fn add_up(pair: u32, pixel: vec4u, a: u32, zero: u32) {
+  let t = pixel / U % T;
+  let u = pixel % U;
+  let image = pixel / (T * U) * (B * H * W);
+  let ka = KA * min(a + LANES * vec4u(0, 1, 2, 3), vec4u(A - 1));
+  for (var b = 0u; b < B + zero; b++) {
+    for (var r = 0u; r < R + zero; r++) {
+      let h = read_at(t, r, H);
+      let inside = h < vec4u(H);
+      let row = image + b * (H * W) + select(vec4u(), h * W, inside);
+      for (var q = 0u; q < Q + zero; q++) {
+        let w = read_at(u, q, W);
+        let valid = inside & (w < vec4u(W));
+        let v = spread(select(vec4f(), load(pair, row + select(vec4u(), w, valid)), valid));
+        let at = ka + (b * KB + r * Q + q);
+        s[0] = multiply_add(s[0], kernel(pair, at.x), v);
+        if (A > LANES) {
+          s[1] = multiply_add(s[1], kernel(pair, at.y), v);
+        }
+        if (A > 2 * LANES) {
+          s[2] = multiply_add(s[2], kernel(pair, at.z), v);
+          s[3] = multiply_add(s[3], kernel(pair, at.w), v);
+        }
+      }
+    }
+  }
+}
+
 fn store(pixel: u32, a: u32, value: f32) {
   if (pixel < N * T * U && a < A) {
-    y[(pixel / (T * U) * A + a) * (T * U) + pixel % (T * U)] = value;
+    y[(pixel / (T * U) * A + a) * (T * U) + pixel % (T * U)] = TY(value);
   }
 }
 
 fn store4(pixel: u32, a: u32, values: vec4f) {
   store(pixel, a, values.x);
-  store(pixel + 1u, a, values.y);
-  store(pixel + 2u, a, values.z);
-  store(pixel + 3u, a, values.w);
+  store(pixel + 1, a, values.y);
+  store(pixel + 2, a, values.z);
+  store(pixel + 3, a, values.w);
+}
+
+fn store16(pixel: u32, a: u32, values: mat4x4f) {
+  store4(pixel, a, values[0]);
+  store4(pixel + 4, a, values[1]);
+  store4(pixel + 8, a, values[2]);
+  store4(pixel + 12, a, values[3]);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first = group.x * 16u;
+  let first = group.x * 16;
   let mine = min(first + lane % WIDTH + WIDTH * vec4u(0, 1, 2, 3), vec4u(N * T * U - 1));
-  let t = (mine / U) % T;
-  let u = mine % U;
-  let base = AT0 + mine / (T * U) * (B * H * W);
-  let a = group.y * (2 * LANES) + lane;
-  let k0 = AT1 + min(a, A - 1) * KA;
-  let k1 = AT1 + min(a + LANES, A - 1) * KA;
-  var s00 = vec4f();
-  var s01 = vec4f();
-  var s02 = vec4f();
-  var s03 = vec4f();
-  var s10 = vec4f();
-  var s11 = vec4f();
-  var s12 = vec4f();
-  var s13 = vec4f();
-  for (var r = 0u; r < R + group.z; r++) {
-    let h = read_at(t, r, H);
-    for (var q = 0u; q < Q + group.z; q++) {
-      let w = read_at(u, q, W);
-      let valid = (h < vec4u(H)) & (w < vec4u(W));
-      let origin = select(base, base + h * W + w, valid);
-      let tap = r * Q + q;
-      for (var b = 0u; b < B + group.z; b++) {
-        let at = origin + b * (H * W);
-        let value = select(vec4f(), load(at), valid);
-        let w0 = k[k0 + b * KB + tap];
-        let w1 = k[k1 + b * KB + tap];
-        let v = spread(value);
-        s00 += w0 * v[0];
-        s01 += w0 * v[1];
-        s02 += w0 * v[2];
-        s03 += w0 * v[3];
-        s10 += w1 * v[0];
-        s11 += w1 * v[1];
-        s12 += w1 * v[2];
-        s13 += w1 * v[3];
-      }
-    }
+  let a = group.y * (4 * LANES) + lane;
+  add_up(0, mine, a, group.z);
+  if (PAIRS > 1) {
+    add_up(1, mine, a, group.z);
   }
-  store4(first, a, s00);
-  store4(first + 4u, a, s01);
-  store4(first + 8u, a, s02);
-  store4(first + 12u, a, s03);
-  store4(first, a + LANES, s10);
-  store4(first + 4u, a + LANES, s11);
-  store4(first + 8u, a + LANES, s12);
-  store4(first + 12u, a + LANES, s13);
+  store16(first, a, s[0]);
+  if (A > LANES) {
+    store16(first, a + LANES, s[1]);
+  }
+  if (A > 2 * LANES) {
+    store16(first, a + 2 * LANES, s[2]);
+    store16(first, a + 3 * LANES, s[3]);
+  }
 }

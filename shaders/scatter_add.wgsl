@@ -12,9 +12,12 @@ const WIDTH: u32 = 64;
 const AT0: u32 = 0;
 const AT1: u32 = 0;
 
-@group(0) @binding(0) var<storage, read> g: array<f32>;
+alias T0 = f32;
+alias TY = f32;
+
+@group(0) @binding(0) var<storage, read> g: array<T0>;
 @group(0) @binding(1) var<storage, read> index: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<TY>;
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -26,8 +29,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var sum = 0.0;
   for (var i = 0u; i < COUNT; i++) {
     if (index[AT1 + i] == row) {
-      sum += g[AT0 + i * ROW + k];
+      sum += f32(g[AT0 + i * ROW + k]);
     }
   }
-  y[row * ROW + k] = sum;
+  y[row * ROW + k] = TY(sum);
 }

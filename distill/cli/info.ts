@@ -37,6 +37,7 @@ export function formatFacts(facts: AdapterFacts, versions: Record<string, string
     ["driver", told(facts.driver)],
     ["backend", facts.backend],
     ["checks", facts.checks],
+    ["precision", facts.precision],
     ["subgroups", subgroups],
     ["timestamps", facts.timestamps ? "yes" : "no"],
     ["features", facts.features.join(", ")],

@@ -9,6 +9,7 @@ import { withProfile } from "./profile.ts";
 export interface AdapterArguments {
   readonly adapter: string | undefined;
   readonly checks: "safe" | "fast";
+  readonly precision: "f32" | "f16";
   readonly profile: string | undefined;
 }
 
@@ -16,7 +17,7 @@ export interface CommonArguments extends AdapterArguments {
   readonly quiet: boolean;
 }
 
-/** `--adapter`, `--checks` (by default `checks`) and `--profile`. */
+/** `--adapter`, `--checks` (by default `checks`), `--precision` and `--profile`. */
 export function adapterOptions<T>(
   yargs: Argv<T>,
   checks: AdapterArguments["checks"] = "safe",
@@ -31,6 +32,11 @@ export function adapterOptions<T>(
       choices: ["safe", "fast"] as const,
       default: checks,
       describe: "What Dawn checks of every call: all of it, or nothing",
+    })
+    .option("precision", {
+      choices: ["f32", "f16"] as const,
+      default: "f32" as const,
+      describe: "How large intermediate tensors are stored; sums are always f32",
     })
     .option("profile", {
       type: "string",
@@ -50,11 +56,15 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
 
 /** Work on the adapter that the arguments name, profiled if they ask for it. */
 export function withAdapter<T>(
-  { adapter, checks, profile }: AdapterArguments,
+  { adapter, checks, precision, profile }: AdapterArguments,
   work: (gpu: Gpu) => Promise<T>,
   threads?: "one" | "all",
 ): Promise<T> {
-  return withProfile(profile, (profiler) => Gpu.open({ adapter, checks, threads, profiler }), work);
+  return withProfile(
+    profile,
+    (profiler) => Gpu.open({ adapter, checks, precision, threads, profiler }),
+    work,
+  );
 }
 
 /**

@@ -28,6 +28,7 @@ function evaluate(t: Tensor, data: Map<Tensor, Float64Array>, variables: Values)
       return Float64Array.from({ length: t.size }, (_, i) => op.cpu(...inputs.map((x) => x[i]!)));
     case "layout":
     case "kernel":
+    case "update":
       return op.cpu(inputs, t.inputs, t);
     case "reduce":
       return fold(t, inputs[0]!, op);

@@ -1,5 +1,6 @@
 /** @file What a dispatch computes and what it must move, told from its part of the graph. */
 import type { Shape } from "../graph/shape.ts";
+import { computed } from "./rows.ts";
 import { topological, type KernelOp, type Tensor } from "../graph/tensor.ts";
 
 /** What a dispatch computes. */
@@ -37,8 +38,10 @@ export function describeRegion(
 ): Description {
   const own = new Set(anchors);
   const isOperand = (t: Tensor): boolean => inMemory(t) && !own.has(t);
-  const needed = new Map(anchors.map((t) => [t, t.size]));
-  for (const t of topological(anchors).reverse()) {
+  // An update needs its new elements and where they go, and nothing of what it leaves.
+  const results = anchors.flatMap((t) => (t.op.form === "update" ? t.inputs.slice(1) : [t]));
+  const needed = new Map(results.map((t) => [t, t.size]));
+  for (const t of topological(results).reverse()) {
     const count = needed.get(t);
     if (count === undefined || isOperand(t)) continue;
     t.inputs.forEach((x, i) => {
@@ -57,7 +60,7 @@ export function describeRegion(
     },
     operands: shapes(operands),
     results: shapes(stored),
-    bytes: 4 * (read + elements(stored)),
+    bytes: 4 * (read + elements(stored.map(computed))),
   };
 }
 

@@ -13,12 +13,15 @@ import { Timer } from "./timer.ts";
 export { AdapterError };
 
 type Checks = "safe" | "fast";
+type Precision = "f32" | "f16";
 
 export interface GpuOptions {
   /** `hardware`, `lavapipe`, `swiftshader`, `null` or part of a name; default `POTSTILL_ADAPTER`, else the best. */
   adapter?: string | undefined;
   /** `safe` (default): everything is checked. `fast`: nothing is; only for work that ran under `safe`. */
   checks?: Checks | undefined;
+  /** How programs store large intermediate tensors: `f32` (default), or `f16`, which halves what moves. */
+  precision?: Precision | undefined;
   /** lavapipe's threads. `one` suits programs of tiny kernels, where waking a core costs more than the work. */
   threads?: "one" | "all" | undefined;
   /** Is told how long everything takes, which makes it slower: every dispatch is a pass of its own. */
@@ -38,7 +41,10 @@ export interface AdapterFacts {
   features: string[];
   limits: Record<string, number>;
   subgroupSize: { min: number; max: number } | null;
+  /** Rows, columns and terms of the f16 matrices that subgroups multiply into f32, if they do. */
+  matrix: { m: number; n: number; k: number } | null;
   checks: Checks;
+  precision: Precision;
   timestamps: boolean;
   webgpuVersion: string;
 }
@@ -48,17 +54,24 @@ export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
 }
 
-const TOGGLES: Record<Checks, string[]> = {
-  safe: ["enable-dawn-features=allow_unsafe_apis"],
-  fast: [
-    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,skip_validation," +
-      "disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod",
-    "disable-dawn-features=timestamp_quantization,lazy_clear_resource_on_first_use,enable_spirv_validation",
-  ],
-};
-
-/** Without it they come in steps of 65 µs. */
-const EXACT_TIMESTAMPS = ["disable-dawn-features=timestamp_quantization"];
+/** Dawn's toggles for a way of opening; a toggle that is neither in `on` nor in `off` stays as it is. */
+function togglesFor({ checks, precision, profiler }: GpuOptions): string[] {
+  const on = ["allow_unsafe_apis"];
+  const off: string[] = [];
+  // Hidden from NVIDIA's drivers otherwise.
+  if (precision === "f16" || checks === "fast") on.push("vulkan_enable_f16_on_nvidia");
+  // Timestamps come in steps of 65 µs otherwise.
+  if (profiler || checks === "fast") off.push("timestamp_quantization");
+  if (checks === "fast") {
+    on.push("skip_validation", "disable_robustness", "disable_workgroup_init");
+    on.push("disable_polyfills_on_integer_div_and_mod");
+    off.push("lazy_clear_resource_on_first_use", "enable_spirv_validation");
+  }
+  return [
+    `enable-dawn-features=${on.join(",")}`,
+    ...(off.length > 0 ? [`disable-dawn-features=${off.join(",")}`] : []),
+  ];
+}
 
 /** Immediates need none of them: they are a language feature of WGSL and the limit `maxImmediateSize`. */
 const USEFUL_FEATURES = [
@@ -103,21 +116,27 @@ export class Gpu implements Disposable {
     return opened;
   }
 
-  static async #open({ adapter: wanted, checks = "safe", profiler }: GpuOptions): Promise<Gpu> {
+  static async #open(options: GpuOptions): Promise<Gpu> {
+    const { adapter: wanted, checks = "safe", precision = "f32", profiler } = options;
+    const flags = togglesFor(options);
     const { create, globals } = await importWebgpu();
     Object.assign(globalThis, globals);
     const choice = await chooseAdapter(
-      (flags) => create([...TOGGLES[checks], ...(profiler ? EXACT_TIMESTAMPS : []), ...flags]),
+      (more) => create([...flags, ...more]),
       wanted ?? process.env["POTSTILL_ADAPTER"] ?? "",
     );
     const { adapter, root } = choice;
+    if (precision === "f16" && !adapter.features.has("shader-f16"))
+      throw new AdapterError(
+        `adapter: precision f16 needs an adapter with shader-f16, got ${choice.name} without`,
+      );
     const device = await adapter.requestDevice({
       requiredFeatures: USEFUL_FEATURES.filter((feature) => adapter.features.has(feature)),
       requiredLimits: numbersOf(adapter.limits),
     });
     roots.add(root);
     void device.lost.finally(() => roots.delete(root));
-    return new Gpu(device, factsOf(choice, device, checks), profiler);
+    return new Gpu(device, factsOf(choice, device, { checks, precision }), profiler);
   }
 
   private constructor(device: GPUDevice, facts: AdapterFacts, profiler: Profiler | undefined) {
@@ -223,7 +242,11 @@ function numbersOf(limits: GPUSupportedLimits): Record<string, number> {
   return numbers;
 }
 
-function factsOf(choice: Choice, device: GPUDevice, checks: Checks): AdapterFacts {
+function factsOf(
+  choice: Choice,
+  device: GPUDevice,
+  chosen: Pick<AdapterFacts, "checks" | "precision">,
+): AdapterFacts {
   const { info } = choice.adapter;
   const features = [...device.features].sort();
   const { subgroupMinSize: min, subgroupMaxSize: max } = info;
@@ -240,9 +263,27 @@ function factsOf(choice: Choice, device: GPUDevice, checks: Checks): AdapterFact
     features,
     limits: numbersOf(device.limits),
     subgroupSize: hasSizes ? { min, max } : null,
-    checks,
+    matrix: features.includes("chromium-experimental-subgroup-matrix") ? matrixOf(info) : null,
+    ...chosen,
     // The null backend offers them and writes none.
     timestamps: features.includes("timestamp-query") && choice.kind !== "null",
     webgpuVersion: (manifest as { version: string }).version,
   };
+}
+
+/** What Dawn tells of subgroup matrices and the types do not know yet. */
+interface MatrixInfo {
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+}
+
+function matrixOf(info: GPUAdapterInfo & MatrixInfo): AdapterFacts["matrix"] {
+  const configs = [...(info.subgroupMatrixConfigs ?? [])];
+  const found = configs.find((c) => c.componentType === "f16" && c.resultComponentType === "f32");
+  return found ? { m: found.M, n: found.N, k: found.K } : null;
 }

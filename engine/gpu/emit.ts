@@ -2,30 +2,33 @@
  * @file Writes the shader of a region: a set of tensors computed together, row by row.
  *
  * A region's outputs are split into `rows` equal runs of memory. Whatever lies between its inputs
- * and its outputs is computed where it is needed, by asking each tensor for its element at a
- * symbolic index ("pulling"); folds over whole rows come first, each in a loop of its own.
- * A region without such folds is an ordinary elementwise kernel, one element a row.
+ * and its outputs is computed where it is needed (see pull.ts). Folds over whole rows and results are
+ * computed in loops over the row, as early as what they need is known, and those that run over the
+ * same elements share a loop. A region without such folds is an ordinary elementwise kernel. Where
+ * the number of elements allows, a loop takes four at a time.
  *
  * Loops end at `count + group.z`. The grid is flat, so group.z is 0; but drivers that do not know
  * that do not unroll, which would make some shaders take seconds to compile.
  */
-import { decide, flatten, Ix, unflatten, type Atom, type Within } from "../graph/ix.ts";
-import type { Op, Params, ReduceOp, Tensor } from "../graph/tensor.ts";
-import { sizeOf } from "../graph/shape.ts";
-import { isRowFold, LONGEST_INLINE } from "./rows.ts";
-import { none, Scope, union, type Value } from "./scope.ts";
+import { flatten, Ix, unflatten } from "../graph/ix.ts";
+import type { ReduceOp, Stored, Tensor } from "../graph/tensor.ts";
+import {
+  COMPONENT,
+  NotFusible,
+  Puller,
+  typeName,
+  widened,
+  type Binding,
+  type Storage,
+} from "./pull.ts";
+import { computed, isRowFold, memoryOf } from "./rows.ts";
+import { Scope, type Value } from "./scope.ts";
 
-/** Invocations that share a row: one, a subgroup, or a workgroup of that many. */
+/** Who computes a row: one invocation (`width` of them in a workgroup), a subgroup, or a workgroup. */
 export interface Lanes {
   readonly kind: "invocation" | "subgroup" | "workgroup";
-  readonly count: number;
-}
-
-/** A run of memory: part of what is allocated for `root`. */
-export interface Storage {
-  readonly root: Tensor;
-  /** Elements of the allocation before the run. */
-  readonly offset: number;
+  /** Invocations in a workgroup. */
+  readonly width: number;
 }
 
 export interface RegionPlan {
@@ -37,13 +40,17 @@ export interface RegionPlan {
   /** Where a tensor lies that is in memory when the region starts, or is stored by it; else undefined. */
   readonly storage: (t: Tensor) => Storage | undefined;
   readonly lanes: Lanes;
+  /** What the elements of a root are stored as. */
+  readonly element: (root: Tensor) => Stored;
+  /** Buffers that a shader may bind. */
+  readonly maxBuffers: number;
   /** An input that may be overwritten by the stored tensor given, element by element. */
   readonly inPlace?: ReadonlyMap<Tensor, Tensor>;
 }
 
 export interface RegionCode {
   readonly code: string;
-  /** Roots of what is read, then of what is written, in binding order. */
+  /** Roots of what is read, then of what is written, in binding order; a root may be read under two types. */
   readonly reads: readonly Tensor[];
   readonly writes: readonly Tensor[];
   readonly grid: readonly [number, number, number];
@@ -53,361 +60,252 @@ export interface RegionCode {
   readonly immediate: boolean;
 }
 
-/** Why a region cannot be one kernel: `tensor` would have to lie in memory first. */
-export class NotFusible extends Error {
-  readonly tensor: Tensor;
-  constructor(tensor: Tensor) {
-    super(`${tensor.op.name} is needed at an index that the region does not hold`);
-    this.tensor = tensor;
-  }
+/** Tensors that are computed in one loop over the same number of elements a row. */
+interface Loop {
+  readonly length: number;
+  readonly folds: Tensor[];
+  readonly stores: Tensor[];
 }
 
-type Counter = (index: string, params: Params) => string;
+/** How much longer a shader in vectors may be: one that puts most of them together from parts gains nothing. */
+const LONGER = 1.5;
 
 class Emitter {
-  readonly plan: RegionPlan;
-  readonly reads: Tensor[] = [];
-  readonly writes: readonly Tensor[];
-  private names = 0;
-  readonly anchors: ReadonlySet<Tensor>;
-  readonly row: Ix;
-  /** Results of the row folds so far. */
-  private readonly folds = new Map<Tensor, Value>();
-  /** The place in memory that the current loop computes: an anchor is at hand nowhere else. */
-  private own: Ix | undefined;
-  readonly root = new Scope();
-  flops = 0;
-  immediate = false;
+  private readonly plan: RegionPlan;
+  private readonly puller: Puller;
+  private readonly root = new Scope();
+  private readonly inVectors: boolean;
+  /** Whether there are folds, so that rows have more than one element. */
+  private readonly hasFolds: boolean;
+  private readonly anchors: ReadonlySet<Tensor>;
+  private readonly row: Ix;
+  private readonly writes: Binding[];
 
-  constructor(plan: RegionPlan) {
+  constructor(plan: RegionPlan, inVectors: boolean) {
     this.plan = plan;
     this.anchors = new Set(plan.anchors);
-    this.writes = [...new Set(plan.stored.map((t) => plan.storage(t)!.root))];
-    this.row = Ix.variable("row", plan.rows);
-  }
-
-  fresh(): string {
-    return `v${this.names++}`;
-  }
-
-  /** The element at flat index `at` of a tensor in memory, as the shader names it. */
-  private element(t: Tensor, at: Ix, scope: Scope): string {
-    const { root, offset } = this.plan.storage(t)!;
-    const target = this.plan.inPlace?.get(t);
-    const index = this.index(at.plus(offset), scope);
-    if (target) return `${this.written(target)}[${index}]`;
-    let binding = this.reads.indexOf(root);
-    if (binding < 0) binding = this.reads.push(root) - 1;
-    return `x${binding}[${index}]`;
-  }
-
-  /** Name of the binding that holds a stored tensor. */
-  private written(t: Tensor): string {
-    return `y${this.writes.indexOf(this.plan.storage(t)!.root)}`;
-  }
-
-  private store(t: Tensor, at: Ix, value: string, scope: Scope): string {
-    const { offset } = this.plan.storage(t)!;
-    return `${this.written(t)}[${this.index(at.plus(offset), scope)}] = ${value};`;
-  }
-
-  /** Declares `text` once in the right block and returns its name. */
-  define(scope: Scope, key: string, deps: ReadonlySet<string>, text: () => string): Value {
-    const known = scope.find(key);
-    if (known) return known;
-    const target = scope.place(deps);
-    const name = this.fresh();
-    target.lines.push(`let ${name} = ${text()};`);
-    const value = { text: name, deps };
-    target.memo.set(key, value);
-    return value;
-  }
-
-  deps(ix: Ix): ReadonlySet<string> {
-    return union(...ix.terms.map(({ atom }) => this.atomDeps(atom)));
-  }
-
-  private atomDeps({ kind }: Atom): ReadonlySet<string> {
-    switch (kind.is) {
-      case "variable":
-        return new Set([kind.name]);
-      case "load":
-        return union(...kind.at.map((ix) => this.deps(ix)));
-      case "quotient":
-      case "remainder":
-        return this.deps(kind.of);
+    for (const t of plan.anchors) {
+      const old = t.op.form === "update" && memoryOf(t.inputs[0]!);
+      if (old && this.anchors.has(old)) throw new NotFusible(old);
     }
-  }
-
-  private atom(atom: Atom, scope: Scope): string {
-    const { kind } = atom;
-    switch (kind.is) {
-      case "variable":
-        return kind.name;
-      case "load":
-        return this.pull(kind.from, kind.at, scope).text;
-      case "quotient":
-      case "remainder": {
-        const sign = kind.is === "quotient" ? "/" : "%";
-        return this.define(scope, `ix ${atom.key}`, this.atomDeps(atom), () => {
-          return `${this.index(kind.of, scope)} ${sign} ${kind.by}u`;
-        }).text;
-      }
-    }
-  }
-
-  private sum(terms: Ix["terms"], extra: number, scope: Scope): string {
-    const parts = terms.map(({ atom, times }) => {
-      const text = this.atom(atom, scope);
-      const count = Math.abs(times);
-      return count === 1 ? text : `${text} * ${count}u`;
+    this.hasFolds = plan.anchors.some((t) => this.isFold(t));
+    this.inVectors = inVectors && (this.hasFolds || plan.rows % 4 === 0);
+    this.row = Ix.variable("row", this.count);
+    const roots = new Map(plan.stored.map((t) => [plan.storage(t)!.root, t] as const));
+    this.writes = [...roots].map(([root, t]) => {
+      return { root, vector: !this.isFold(t) && this.takesFour(computed(t).size / this.count) };
     });
-    if (extra > 0 || parts.length === 0) parts.push(`${extra}u`);
-    return parts.length === 1 ? parts[0]! : `(${parts.join(" + ")})`;
+    const inPlace = [...(plan.inPlace ?? [])];
+    const overwritten = new Map(inPlace.map(([input, t]) => [input, this.written(t)] as const));
+    const { anchors, row } = this;
+    const { storage, element } = plan;
+    this.puller = new Puller({ storage, anchors, element, overwritten, row });
   }
 
-  /** An index as unsigned arithmetic: what is subtracted comes last, so no step wraps. */
-  index(ix: Ix, scope: Scope): string {
-    if (ix.isConstant) return `${ix.offset}u`;
-    const plus = ix.terms.filter((t) => t.times > 0);
-    const minus = ix.terms.filter((t) => t.times < 0);
-    const left = this.sum(plus, Math.max(0, ix.offset), scope);
-    if (minus.length === 0 && ix.offset >= 0) return left;
-    return `(${left} - ${this.sum(minus, Math.max(0, -ix.offset), scope)})`;
+  /** Runs that the invocations share out: rows, or elements or vectors where rows have but one. */
+  private get count(): number {
+    const { rows } = this.plan;
+    return !this.hasFolds && this.inVectors ? rows / 4 : rows;
   }
 
-  /** `lower <= ix < upper` without negative numbers; bounds that always hold are left out. */
-  private condition({ ix, lower, upper }: Within, scope: Scope): string {
-    const plus = ix.terms.filter((t) => t.times > 0);
-    const minus = ix.terms.filter((t) => t.times < 0);
-    const compare = (bound: number, sign: string): string => {
-      const shift = ix.offset - bound;
-      return `${this.sum(plus, Math.max(0, shift), scope)} ${sign} ${this.sum(minus, Math.max(0, -shift), scope)}`;
+  private isFold(t: Tensor): boolean {
+    return isRowFold(t) && t.size === this.plan.rows;
+  }
+
+  private takesFour(length: number): boolean {
+    return this.inVectors && length % 4 === 0;
+  }
+
+  private written(t: Tensor): { name: string; vector: boolean } {
+    const at = this.writes.findIndex(({ root }) => root === this.plan.storage(t)!.root);
+    return { name: `y${at}`, vector: this.writes[at]!.vector };
+  }
+
+  private store(t: Tensor, run: Ix, value: string, scope: Scope): string {
+    const { name, vector } = this.written(t);
+    const { op } = t;
+    const to =
+      op.form === "update"
+        ? flatten(op.write(unflatten(run, computed(t).shape), t.inputs, t), t.shape)
+        : run;
+    const at = to.plus(this.plan.storage(t)!.offset);
+    const index = vector
+      ? this.puller.block(at.with(COMPONENT, 0), scope)
+      : this.puller.index(at, scope);
+    const type = this.plan.element(this.plan.storage(t)!.root);
+    return `${name}[${index}] = ${type === "f16" ? `${typeName(type, vector)}(${value})` : value};`;
+  }
+
+  /** Loops by when they can run: what needs the result of a fold comes after it. */
+  private loops(anchors: readonly Tensor[]): Loop[] {
+    const stages = new Map<Tensor, number>();
+    const stageOf = (t: Tensor): number => {
+      const known = stages.get(t);
+      if (known !== undefined) return known;
+      const inMemory = this.plan.storage(t) && !this.anchors.has(t);
+      const after = (x: Tensor): number => stageOf(x) + (this.isFold(x) ? 1 : 0);
+      const stage = inMemory ? 0 : Math.max(0, ...t.inputs.map(after));
+      stages.set(t, stage);
+      return stage;
     };
-    const parts = [];
-    if (ix.min < lower) parts.push(compare(lower, ">="));
-    if (ix.max >= upper) parts.push(compare(upper, "<"));
-    return parts.join(" && ");
-  }
-
-  /** The element of `t` at `index`. */
-  pull(t: Tensor, index: readonly Ix[], scope: Scope): Value {
-    const key = `t${t.id} ${index.map((ix) => ix.key).join(",")}`;
-    const known = scope.find(key);
-    if (known) return known;
-    if (this.anchors.has(t)) {
-      const at = flatten(index, t.shape).key;
-      const fold = this.folds.get(t);
-      if (fold && at === this.row.key) return fold;
-      if (at !== this.own?.key || isRowFold(t)) throw new NotFusible(t);
-    } else if (this.plan.storage(t)) return this.load(t, index, scope, key);
-    const op: Op = t.op;
-    switch (op.form) {
-      case "source":
-        this.immediate ||= op.immediate === true;
-        return !op.wgsl
-          ? this.load(t, index, scope, key)
-          : this.pullSource(t, op.wgsl, index, scope, key);
-      case "elementwise": {
-        const inputs = t.inputs.map((x) => this.pull(x, index, scope));
-        const deps = union(...inputs.map((v) => v.deps));
-        this.flops += scope.place(deps).times;
-        return this.define(scope, key, deps, () => op.wgsl(...inputs.map((v) => v.text)));
-      }
-      case "layout":
-        return this.pullLayout(t, op, index, scope, key);
-      case "reduce":
-        return this.pullFold(t, op, index, scope, key);
-      case "kernel":
-        throw new NotFusible(t);
+    const last = Math.max(...anchors.map(stageOf));
+    const loops = new Map<string, Loop>();
+    for (const t of anchors) {
+      const fold = this.isFold(t);
+      const length = (fold ? t.inputs[0]! : computed(t)).size / this.count;
+      // What overwrites an input must wait until nothing needs the input any more.
+      const stage = !fold && this.plan.inPlace ? last : stageOf(t);
+      const key = `${String(stage).padStart(6, "0")} ${length}`;
+      const loop = loops.get(key) ?? { length, folds: [], stores: [] };
+      (fold ? loop.folds : loop.stores).push(t);
+      loops.set(key, loop);
     }
+    return [...loops].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, loop]) => loop);
   }
 
-  /** Declared like any value, so that the shader compiler folds no constants and finds no errors in them. */
-  private pullSource(
-    t: Tensor,
-    write: Counter,
-    index: readonly Ix[],
-    scope: Scope,
-    key: string,
-  ): Value {
-    const at = t.op.name === "full" ? Ix.constant(0) : flatten(index, t.shape);
-    const known = t.op.name === "full" ? `t${t.id}` : key;
-    return this.define(scope, known, this.deps(at), () => write(this.index(at, scope), t.params));
-  }
-
-  private load(t: Tensor, index: readonly Ix[], scope: Scope, key: string): Value {
-    const at = flatten(index, t.shape);
-    if (this.plan.inPlace?.has(t) && at.key !== this.own?.key) throw new NotFusible(t);
-    return this.define(scope, key, this.deps(at), () => this.element(t, at, scope));
-  }
-
-  private pullLayout(
-    t: Tensor,
-    op: Op & { form: "layout" },
-    index: readonly Ix[],
-    scope: Scope,
-    key: string,
-  ): Value {
-    const read = op.read;
-    const picks = [];
-    for (const pick of read.call(op, index, t.inputs, t)) {
-      const when = pick.when.map(decide);
-      if (when.includes(false)) continue;
-      const open = when.filter((c): c is Within => typeof c === "object");
-      picks.push({ ...pick, when: open });
-      if (open.length === 0) break;
-    }
-    const zero = t.dtype === "f32" ? "0.0" : "0u";
-    if (picks.length === 0) return { text: zero, deps: none };
-    const [first] = picks;
-    if (first!.when.length === 0) return this.pull(t.inputs[first!.input]!, first!.index, scope);
-
-    const deps = union(...index.map((ix) => this.deps(ix)));
-    const target = scope.place(deps);
-    const name = this.fresh();
-    target.lines.push(`var ${name} = ${zero};`);
-    let outer = target;
-    let closing = "";
-    for (const pick of picks) {
-      const branch = new Scope(outer);
-      const value = this.pull(t.inputs[pick.input]!, pick.index, branch);
-      branch.lines.push(`${name} = ${value.text};`);
-      if (pick.when.length === 0) {
-        outer.lines.push(...branch.lines);
-        break;
-      }
-      const test = pick.when.map((c) => this.condition(c, outer)).join(" && ");
-      outer.lines.push(`if (${test}) {`, ...branch.lines, "}");
-      if (pick === picks[picks.length - 1]) break;
-      outer.lines.push("else {");
-      closing += "}";
-      outer = new Scope(outer, { lines: outer.lines });
-    }
-    target.lines.push(closing);
-    const value = { text: name, deps };
-    target.memo.set(key, value);
-    return value;
-  }
-
-  /** A fold within one invocation. */
-  private pullFold(
-    t: Tensor,
-    op: ReduceOp,
-    index: readonly Ix[],
-    scope: Scope,
-    key: string,
-  ): Value {
-    const x = t.inputs[0]!;
-    const axes = t.params["axes"] as readonly number[];
-    const sizes = axes.map((axis) => x.shape[axis]!);
-    const count = sizeOf(sizes);
-    const at = (folded: readonly Ix[]): Ix[] => {
-      const rest = [...index];
-      return x.shape.map((_, axis) =>
-        axes.includes(axis) ? folded[axes.indexOf(axis)]! : rest.shift()!,
+  private emitLoop({ length, folds, stores }: Loop): void {
+    const { puller, root } = this;
+    const vector = this.takesFour(length);
+    const partials = folds.map((t) => {
+      const partial = puller.fresh();
+      root.lines.push(
+        `var ${partial} = ${typeName("f32", vector)}(${(t.op as ReduceOp).initial});`,
       );
-    };
-    const deps = union(...index.map((ix) => this.deps(ix)));
-    const target = scope.place(deps);
-    const value = { text: this.fresh(), deps };
-    if (count <= LONGEST_INLINE) {
-      const parts = Array.from(
-        { length: count },
-        (_, k) => this.pull(x, at(unflatten(Ix.constant(k), sizes)), target).text,
-      );
-      this.flops += target.times * count;
-      target.lines.push(`let ${value.text} = ${parts.reduce((a, b) => op.wgsl(a, b))};`);
-    } else {
-      const i = this.fresh();
-      const body = new Scope(target, { loop: i, times: count });
-      const element = this.pull(x, at(unflatten(Ix.variable(i, count), sizes)), body);
-      this.flops += body.times;
-      body.lines.push(`${value.text} = ${op.wgsl(value.text, element.text)};`);
-      target.lines.push(
-        `var ${value.text} = f32(${op.initial});`,
-        `for (var ${i} = 0u; ${i} < ${count}u + group.z; ${i}++) {`,
-        ...body.lines,
-        "}",
-      );
-    }
-    target.memo.set(key, value);
-    return value;
+      return partial;
+    });
+    this.overRow(vector ? length / 4 : length, (scope, i) => {
+      const within = vector ? i.times(4).plus(Ix.variable(COMPONENT, 4)) : i;
+      const run = this.row.times(length).plus(within);
+      puller.enter(run);
+      const at = (t: Tensor): Value => puller.pull(t, unflatten(run, t.shape), scope);
+      folds.forEach((t, k) => {
+        const element = widened(at(t.inputs[0]!), "f32", vector);
+        const [partial] = [partials[k]!];
+        scope.lines.push(`${partial} = ${(t.op as ReduceOp).wgsl(partial, element)};`);
+        puller.flops += scope.times * (vector ? 4 : 1);
+      });
+      const values = stores.map((t) => widened(at(computed(t)), t.dtype, this.written(t).vector));
+      stores.forEach((t, k) => scope.lines.push(this.store(t, run, values[k]!, scope)));
+    });
+    folds.forEach((t, k) => this.finishFold(t, partials[k]!, vector));
   }
 
-  /** A loop over `length` elements of the row, shared by the lanes; `body` gets the loop's index. */
-  private rowLoop(length: number, body: (scope: Scope, i: Ix) => void): void {
-    const { lanes } = this.plan;
-    if (length === 1) {
-      if (lanes.count === 1) {
-        body(this.root, Ix.constant(0));
-        return;
-      }
-      const alone = new Scope(this.root);
-      body(alone, Ix.constant(0));
-      this.root.lines.push("if (lane == 0u) {", ...alone.lines, "}");
+  /** A loop over `count` elements or vectors of the row, shared by the lanes. */
+  private overRow(count: number, body: (scope: Scope, i: Ix) => void): void {
+    const { kind, width } = this.plan.lanes;
+    const alone = kind === "invocation";
+    if (count === 1) {
+      const scope = alone ? this.root : new Scope(this.root);
+      body(scope, Ix.constant(0));
+      if (!alone) this.root.lines.push("if (lane == 0u) {", ...scope.lines, "}");
       return;
     }
-    const name = this.fresh();
-    const scope = new Scope(this.root, { loop: name, times: length });
-    body(scope, Ix.variable(name, length));
-    const start = lanes.count === 1 ? "0u" : "lane";
+    const name = this.puller.fresh();
+    const scope = new Scope(this.root, { loop: name, times: count });
+    body(scope, Ix.variable(name, count));
     this.root.lines.push(
-      `for (var ${name} = ${start}; ${name} < ${length}u + group.z; ${name} += ${lanes.count}u) {`,
+      `for (var ${name} = ${alone ? "0u" : "lane"}; ${name} < ${count}u + group.z; ${name} += ${alone ? 1 : width}u) {`,
       ...scope.lines,
       "}",
     );
   }
 
-  /** A fold over the row, its result known to all lanes. */
-  rowFold(t: Tensor): void {
+  /** The result of a fold from the lanes' partial results, known to all lanes. */
+  private finishFold(t: Tensor, partial: string, vector: boolean): void {
     const op = t.op as ReduceOp;
-    const x = t.inputs[0]!;
-    const length = x.size / this.plan.rows;
-    const partial = this.fresh();
-    this.root.lines.push(`var ${partial} = f32(${op.initial});`);
-    this.rowLoop(length, (scope, i) => {
-      const run = this.row.times(length).plus(i);
-      this.own = run;
-      const element = this.pull(x, unflatten(run, x.shape), scope);
-      scope.lines.push(`${partial} = ${op.wgsl(partial, element.text)};`);
-      this.flops += scope.times;
-    });
-    const { kind, count } = this.plan.lanes;
+    const { root, puller } = this;
+    const { kind, width } = this.plan.lanes;
     let text = partial;
+    if (vector) {
+      text = puller.fresh();
+      const [x, y, z, w] = ["x", "y", "z", "w"].map((component) => `${partial}.${component}`);
+      root.lines.push(`let ${text} = ${op.wgsl(op.wgsl(x!, y!), op.wgsl(z!, w!))};`);
+    }
     if (kind === "subgroup") {
-      text = this.fresh();
-      this.root.lines.push(`let ${text} = ${op.subgroup}(${partial});`);
+      const own = text;
+      text = puller.fresh();
+      root.lines.push(`let ${text} = ${op.subgroup}(${own});`);
     } else if (kind === "workgroup") {
-      text = this.fresh();
-      this.root.lines.push(
-        `shared_values[lane] = ${partial};`,
-        `for (var half = ${count / 2}u; half > 0u; half /= 2u) {`,
+      const own = text;
+      text = puller.fresh();
+      root.lines.push(
+        `shared_values[lane] = ${own};`,
+        `for (var half = ${width / 2}u; half > 0u; half /= 2u) {`,
         `workgroupBarrier();`,
         `if (lane < half) { shared_values[lane] = ${op.wgsl("shared_values[lane]", "shared_values[lane + half]")}; }`,
         `}`,
         `let ${text} = workgroupUniformLoad(&shared_values[0]);`,
       );
     }
-    this.folds.set(t, { text, deps: new Set(["row"]) });
-    if (this.plan.stored.includes(t)) {
-      const store = this.store(t, this.row, text, this.root);
-      this.root.lines.push(count === 1 ? store : `if (lane == 0u) { ${store} }`);
-    }
+    puller.folds.set(t, { text, deps: new Set(["row"]) });
+    if (!this.plan.stored.includes(t)) return;
+    const store = this.store(t, this.row, text, root);
+    root.lines.push(kind === "invocation" ? store : `if (lane == 0u) { ${store} }`);
   }
 
-  /** Stored tensors with the same number of elements a row, in one loop. */
-  storeRun(tensors: readonly Tensor[]): void {
-    const length = tensors[0]!.size / this.plan.rows;
-    this.rowLoop(length, (scope, i) => {
-      const run = this.row.times(length).plus(i);
-      this.own = run;
-      const values = tensors.map((t) => this.pull(t, unflatten(run, t.shape), scope).text);
-      tensors.forEach((t, k) => {
-        scope.lines.push(this.store(t, run, values[k]!, scope));
-      });
-    });
+  /** How many vectors had to be put together from their parts. */
+  get assembled(): number {
+    return this.puller.assembled;
   }
+
+  /** Roots that some of the anchors read; the others are taken as known. */
+  readsOf(some: readonly Tensor[]): Tensor[] {
+    for (const t of this.plan.anchors)
+      if (this.isFold(t) && !some.includes(t))
+        this.puller.folds.set(t, { text: "", deps: new Set(["row"]) });
+    for (const loop of this.loops(some)) this.emitLoop(loop);
+    return this.puller.reads.map(({ root }) => root);
+  }
+
+  emit(): RegionCode {
+    const { kind, width } = this.plan.lanes;
+    for (const loop of this.loops(this.plan.anchors)) this.emitLoop(loop);
+    const alone = kind === "invocation";
+    const groups = alone ? Math.ceil(this.count / width) : this.count;
+    const gx = Math.min(groups, 32768);
+    const { reads } = this.puller;
+    const all = [...reads, ...this.writes];
+    const declare = ({ root, vector }: Binding, name: string, binding: number, access: string) =>
+      `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${typeName(this.plan.element(root), vector)}>;`;
+    const lines = [
+      ...(kind === "subgroup" ? ["enable subgroups;"] : []),
+      ...(all.some(({ root }) => this.plan.element(root) === "f16") ? ["enable f16;"] : []),
+      ...(this.puller.immediate ? ["var<immediate> repeat: u32;"] : []),
+      ...reads.map((read, i) => declare(read, `x${i}`, i, "read")),
+      ...this.writes.map((write, i) => declare(write, `y${i}`, reads.length + i, "read_write")),
+      ...(kind === "workgroup" ? [`var<workgroup> shared_values: array<f32, ${width}>;`] : []),
+      `@compute @workgroup_size(${width})`,
+      `fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`,
+      alone
+        ? `let row = (group.y * ${gx}u + group.x) * ${width}u + lane;`
+        : `let row = group.y * ${gx}u + group.x;`,
+      `if (row >= ${this.count}u) { return; }`,
+      ...this.root.lines,
+      "}",
+    ];
+    return {
+      code: lines.join("\n"),
+      reads: reads.map(({ root }) => root),
+      writes: this.writes.map(({ root }) => root),
+      grid: [gx, Math.ceil(groups / gx), 1],
+      flops: this.puller.flops * this.count,
+      immediate: this.puller.immediate,
+    };
+  }
+}
+
+/** What a region may hold, before it is known who computes it. */
+export type RegionDraft = Pick<RegionPlan, "rows" | "anchors" | "storage">;
+
+/**
+ * Roots in memory that `some` anchors of a region read, the others being in it already.
+ * @throws NotFusible when some tensor would have to be in memory before the region starts.
+ */
+export function regionReads(draft: RegionDraft, some: readonly Tensor[]): Tensor[] {
+  const lanes: Lanes = { kind: "invocation", width: 1 };
+  const element = (root: Tensor): Stored => root.dtype;
+  const plan = { ...draft, stored: draft.anchors, lanes, element, maxBuffers: Infinity };
+  return new Emitter(plan, false).readsOf(some);
 }
 
 /**
@@ -415,46 +313,11 @@ class Emitter {
  * @throws NotFusible when some tensor would have to be in memory before the region starts.
  */
 export function emitRegion(plan: RegionPlan): RegionCode {
-  const emitter = new Emitter(plan);
-  const { lanes, rows } = plan;
-  const runs = new Map<number, Tensor[]>();
-  const fold = (t: Tensor): boolean => isRowFold(t) && t.size === rows;
-  for (const t of plan.anchors)
-    if (fold(t)) emitter.rowFold(t);
-    else runs.set(t.size, [...(runs.get(t.size) ?? []), t]);
-  for (const tensors of runs.values()) emitter.storeRun(tensors);
-
-  const width = lanes.kind === "invocation" ? Math.min(64, Math.max(8, rows)) : lanes.count;
-  const groups = lanes.kind === "invocation" ? Math.ceil(rows / width) : rows;
-  const gx = Math.min(groups, 32768);
-  const type = (t: Tensor): string => t.dtype;
-  const kept = emitter.reads;
-  const lines = [
-    ...(lanes.kind === "subgroup" ? ["enable subgroups;"] : []),
-    ...(emitter.immediate ? ["var<immediate> repeat: u32;"] : []),
-    ...kept.map((t, i) => `@group(0) @binding(${i}) var<storage, read> x${i}: array<${type(t)}>;`),
-    ...emitter.writes.map(
-      (t, i) =>
-        `@group(0) @binding(${kept.length + i}) var<storage, read_write> y${i}: array<${type(t)}>;`,
-    ),
-    ...(lanes.kind === "workgroup"
-      ? [`var<workgroup> shared_values: array<f32, ${lanes.count}>;`]
-      : []),
-    `@compute @workgroup_size(${width})`,
-    `fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`,
-    lanes.kind === "invocation"
-      ? `let row = (group.y * ${gx}u + group.x) * ${width}u + lane;`
-      : `let row = group.y * ${gx}u + group.x;`,
-    `if (row >= ${rows}u) { return; }`,
-    ...emitter.root.lines,
-    "}",
-  ];
-  return {
-    code: lines.join("\n"),
-    reads: kept,
-    writes: emitter.writes,
-    grid: [gx, Math.ceil(groups / gx), 1],
-    flops: emitter.flops * rows,
-    immediate: emitter.immediate,
-  };
+  const vectors = new Emitter(plan, true);
+  const code = vectors.emit();
+  // Memory that is read both ways is bound twice.
+  const fits = code.reads.length + code.writes.length <= plan.maxBuffers;
+  if (fits && vectors.assembled === 0) return code;
+  const plain = new Emitter(plan, false).emit();
+  return fits && code.code.length <= LONGER * plain.code.length ? code : plain;
 }

@@ -5,17 +5,11 @@
  */
 import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
 import { describeKernel, describeRegion, type Description } from "./describe.ts";
-import { NotFusible } from "./emit.ts";
-import {
-  inputOf,
-  isVariable,
-  memoryOf,
-  regionCode,
-  schedule,
-  type Schedule,
-  type Unit,
-} from "./schedule.ts";
+import { NotFusible } from "./pull.ts";
+import { inputOf, isVariable, regionCode, schedule, type Schedule, type Unit } from "./schedule.ts";
+import { memoryOf } from "./rows.ts";
 import { specialise } from "./shader.ts";
+import { always, type Choose } from "./tune.ts";
 
 /** Memory of a program: a variable's by name, or a slot by number. */
 export type Place = string | number;
@@ -64,9 +58,10 @@ export class Slots {
 const bytesOf = (t: Tensor): number => t.size * 4;
 
 /** Bytes of an allocation: a tensor, or all row folds that lie with it. */
-function allocationBytes(root: Tensor, { home, storage }: Schedule): number {
+function allocationBytes(root: Tensor, { home, storage, element }: Schedule): number {
   const together = home.get(root)?.anchors.filter((t) => storage(t)?.root === root) ?? [];
-  return Math.max(1, together.length) * bytesOf(root);
+  const bytes = element(root) === "f16" ? 2 : 4;
+  return Math.max(1, together.length) * root.size * bytes;
 }
 
 /** A unit with its shader. `reads` are tensors in memory, `writes` its results. */
@@ -76,14 +71,14 @@ interface Launch {
   readonly code: string;
   readonly reads: readonly Tensor[];
   readonly writes: readonly Tensor[];
-  /** A tensor whose old contents the launch overwrites in part, and its result's name for it. */
-  readonly updates: Tensor | undefined;
+  /** Results that are old contents overwritten in part. */
+  readonly updates: readonly { readonly result: Tensor; readonly old: Tensor }[];
   readonly grid: readonly [number, number, number];
   readonly immediate: boolean;
   readonly flops: number;
 }
 
-function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
+function kernelLaunch(unit: Unit, plan: Schedule, target: Target, choose: Choose): Launch {
   const t = unit.anchors[0]!;
   const op = t.op as KernelOp;
   const views = t.inputs.map((_, i) => {
@@ -92,22 +87,36 @@ function kernelLaunch(unit: Unit, plan: Schedule, target: Target): Launch {
     return { root, offset: view.offset + offset };
   });
   const starts = views.map(({ offset }) => offset);
-  const [kernel] = op.kernels(t.inputs, t, target, starts);
-  const updates = op.updates === undefined ? undefined : views[op.updates]!.root;
-  const operands = kernel.operands ?? views.map((_, i) => i);
-  const read = operands.filter((i) => i !== op.updates).map((i) => views[i]!);
-  const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
-  return {
-    unit,
-    about: describeKernel(t),
-    code: specialise(kernel.shader, { ...kernel.constants, ...at }),
-    reads: read.map(({ root }) => root),
-    writes: [t],
-    updates,
-    grid: kernel.grid,
-    immediate: false,
-    flops: kernel.flops,
-  };
+  const about = describeKernel(t);
+  const old = op.updates === undefined ? undefined : views[op.updates]!.root;
+  const launches = op.kernels(t.inputs, t, target, starts).map((kernel): Launch => {
+    const operands = kernel.operands ?? views.map((_, i) => i);
+    const read = operands.filter((i) => i !== op.updates).map((i) => views[i]!);
+    const at = Object.fromEntries(read.map(({ offset }, i) => [`AT${i}`, offset]));
+    const types = [...read.map(({ root }, i) => [`T${i}`, root] as const), ["TY", t] as const]
+      .filter(([, root]) => root.dtype === "f32")
+      .map(([alias, root]) => [alias, plan.element(root)] as const);
+    return {
+      unit,
+      about,
+      code: specialise(kernel.shader, { ...kernel.constants, ...at }, Object.fromEntries(types)),
+      reads: read.map(({ root }) => root),
+      writes: [t],
+      updates: old ? [{ result: t, old }] : [],
+      grid: kernel.grid,
+      immediate: false,
+      flops: kernel.flops,
+    };
+  });
+  const candidates = launches.map(({ code, grid, reads, writes, flops }) => ({
+    label: op.name,
+    code,
+    grid,
+    reads: reads.map((root) => allocationBytes(root, plan)),
+    writes: writes.map((root) => allocationBytes(root, plan)),
+    flops,
+  }));
+  return launches[choose(candidates)]!;
 }
 
 function regionLaunch(
@@ -118,7 +127,10 @@ function regionLaunch(
 ): Launch {
   const stored = unit.anchors.filter((t) => plan.stored.has(t));
   const about = describeRegion(unit.anchors, stored, (t) => plan.storage(t) !== undefined);
-  return { unit, about, updates: undefined, ...regionCode(unit, plan, target, inPlace) };
+  const updates = stored
+    .filter((t) => t.op.form === "update")
+    .map((result) => ({ result, old: memoryOf(result.inputs[0]!) }));
+  return { unit, about, updates, ...regionCode(unit, plan, target, inPlace) };
 }
 
 /** Plans one procedure; takes its slots from `slots` and gives all back. */
@@ -131,7 +143,7 @@ export class Planner {
   private readonly assignments: Assignments;
   private readonly after = new Map<Unit, Set<Unit>>();
 
-  constructor(assignments: Assignments, target: Target, fuse: boolean) {
+  constructor(assignments: Assignments, target: Target, fuse: boolean, choose: Choose = always(0)) {
     this.assignments = assignments;
     const outputs = [...assignments.values()];
     this.plan = schedule(outputs, target, fuse);
@@ -143,7 +155,7 @@ export class Planner {
     for (const unit of this.plan.units) {
       this.after.set(unit, new Set(this.plan.needs.get(unit)));
       const launch = unit.isKernel
-        ? kernelLaunch(unit, this.plan, target)
+        ? kernelLaunch(unit, this.plan, target, choose)
         : regionLaunch(unit, this.plan, target);
       this.launches.set(unit, launch);
     }
@@ -161,12 +173,12 @@ export class Planner {
     }
     const readers = this.plan.units.filter((u) => {
       const { reads, updates } = this.launches.get(u)!;
-      return u !== unit && (reads.includes(old) || updates === old);
+      return u !== unit && (reads.includes(old) || updates.some((update) => update.old === old));
     });
     if (readers.some((reader) => this.follows(reader, unit))) return;
     const launch = this.launches.get(unit)!;
     if (launch.reads.includes(old)) {
-      if (unit.isKernel) return;
+      if (unit.isKernel || launch.updates.some(({ result }) => result === t)) return;
       try {
         const others = [...this.direct].filter(([x]) => unit.anchors.includes(x));
         const inPlace = new Map([[old, t] as const]);
@@ -224,9 +236,9 @@ export class Planner {
     launches.forEach((launch, i) => {
       for (const t of launch.writes)
         if (!this.direct.has(t)) held.set(t, slots.take(allocationBytes(t, this.plan)));
-      if (launch.updates) {
-        const [from, to] = [place(launch.updates), place(launch.writes[0]!)];
-        if (from !== to) steps.push({ kind: "copy", from, to, bytes: bytesOf(launch.updates) });
+      for (const { result, old } of launch.updates) {
+        const [from, to] = [place(old), place(result)];
+        if (from !== to) steps.push({ kind: "copy", from, to, bytes: bytesOf(old) });
       }
       const used = [...launch.reads, ...launch.writes];
       steps.push({
@@ -262,7 +274,7 @@ export class Planner {
     const lastUse = new Map<Tensor, number>();
     launches.forEach((launch, i) => {
       for (const t of [...launch.reads, ...launch.writes]) lastUse.set(t, i);
-      if (launch.updates) lastUse.set(launch.updates, i);
+      for (const { old } of launch.updates) lastUse.set(old, i);
     });
     for (const value of this.assignments.values()) lastUse.set(memoryOf(value), Infinity);
     return lastUse;

@@ -1,13 +1,14 @@
 /** @file A compiled program: the owner of its GPU memory, and the loop that replays its launch lists. */
 import { topological, type Target, type Tensor } from "../graph/tensor.ts";
 import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
-import { simplify } from "../graph/simplify.ts";
 import type { AdapterFacts, Gpu } from "./device.ts";
 import { showSteps } from "./listing.ts";
+import { prepare } from "./lower.ts";
 import { pipelineFor } from "./pipeline.ts";
-import { Planner, Slots, type Place, type Step } from "./plan.ts";
+import { Planner, Slots, type Assignments, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./schedule.ts";
 import { replay, type Command } from "./tape.ts";
+import { always, Tuner } from "./tune.ts";
 
 /**
  * What one procedure computes: a tensor for each name. A name that the graph uses as a variable is
@@ -18,6 +19,13 @@ export type Procedure = Readonly<Record<string, Tensor>>;
 export interface CompileOptions {
   /** Whether operations may share a kernel. Off gives each its own, for comparison. */
   readonly fuse?: boolean;
+  /**
+   * Whether kernels of which there are several are measured, where that was not done before on this
+   * adapter; takes about a second. Default: `POTSTILL_TUNE` is 1. No result depends on it.
+   */
+  readonly tune?: boolean;
+  /** Number of the kernel to take where there are several, or the last. For tests. @internal */
+  readonly candidate?: number;
 }
 
 export interface RunOptions {
@@ -36,12 +44,15 @@ interface Cell {
 }
 
 /** What kernels may know of the adapter. */
-export function targetOf({ limits, features, software, subgroupSize }: AdapterFacts): Target {
+export function targetOf(facts: AdapterFacts): Target {
+  const { limits, features, software, subgroupSize, precision, matrix } = facts;
   const fixed = subgroupSize?.min === subgroupSize?.max;
   return {
     subgroupSize: features.includes("subgroups") && fixed ? (subgroupSize?.min ?? 0) : 0,
     software,
     f16: features.includes("shader-f16"),
+    precision,
+    ...(matrix ? { matrix } : {}),
     maxWorkgroupSize: limits["maxComputeInvocationsPerWorkgroup"] ?? 256,
     maxBuffers: limits["maxStorageBuffersPerShaderStage"] ?? 8,
   };
@@ -77,20 +88,31 @@ export class Program implements Disposable {
   static async compile(
     gpu: Gpu,
     procedures: Readonly<Record<string, Procedure>>,
-    { fuse = true }: CompileOptions = {},
+    { fuse = true, tune = process.env["POTSTILL_TUNE"] === "1", candidate }: CompileOptions = {},
   ): Promise<Program> {
     const begun = performance.now();
-    const slots = new Slots();
-    const plans = new Map<string, Step[]>();
     const tensors = new Map<string, Tensor>();
-    for (const [name, procedure] of Object.entries(procedures)) {
-      const simple = simplify(Object.values(procedure));
+    const simplified = Object.entries(procedures).map(([name, procedure]) => {
+      const simple = prepare(Object.values(procedure), targetOf(gpu.facts));
       const assignments = new Map(Object.keys(procedure).map((key, i) => [key, simple[i]!]));
       collectVariables(procedure, assignments, tensors);
-      plans.set(name, new Planner(assignments, targetOf(gpu.facts), fuse).steps(slots));
-    }
+      return [name, assignments] as const;
+    });
+    const tuner = new Tuner(gpu);
+    const choose = candidate === undefined ? tuner.choose : always(candidate);
+    const planned = () => {
+      const slots = new Slots();
+      const plan = (assignments: Assignments): Step[] =>
+        new Planner(assignments, targetOf(gpu.facts), fuse, choose).steps(slots);
+      return { slots, plans: new Map(simplified.map(([name, values]) => [name, plan(values)])) };
+    };
+    let { slots, plans } = planned();
+    if (tune && (await tuner.measure())) ({ slots, plans } = planned());
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const allocate = (bytes: number): GPUBuffer => gpu.device.createBuffer({ size: bytes, usage });
+    const allocate = (bytes: number): GPUBuffer => {
+      // Shaders that load four elements at a time see whole vectors.
+      return gpu.device.createBuffer({ size: Math.ceil(bytes / 16) * 16, usage });
+    };
     const cells = new Map<string, Cell>();
     for (const [name, { shape, dtype, size }] of tensors)
       cells.set(name, { shape, dtype, bytes: size * 4, buffer: allocate(size * 4) });

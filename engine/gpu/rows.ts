@@ -19,3 +19,15 @@ export function isRowFold(t: Tensor): boolean {
   const between = shape.slice(firstFolded).filter((_, i) => !axes.includes(firstFolded + i));
   return sizeOf(between) === 1;
 }
+
+/** What a region computes for one of its results: the result, or of an update the new elements. */
+export function computed(t: Tensor): Tensor {
+  return t.op.form === "update" ? t.inputs[t.inputs.length - 1]! : t;
+}
+
+/** The tensor whose memory `t` is: reshapes are other names for the same elements. */
+export function memoryOf(t: Tensor): Tensor {
+  let root = t;
+  while (root.op.form === "layout" && root.op.alias) root = root.inputs[0]!;
+  return root;
+}

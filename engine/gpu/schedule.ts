@@ -3,9 +3,16 @@
  * between them in regions (see emit.ts), as few as can be.
  */
 import { stridesOf } from "../graph/shape.ts";
-import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
-import { emitRegion, NotFusible, type Lanes, type RegionCode, type Storage } from "./emit.ts";
-import { foldLength, isRowFold, LONGEST_INLINE } from "./rows.ts";
+import {
+  topological,
+  type KernelOp,
+  type Stored,
+  type Target,
+  type Tensor,
+} from "../graph/tensor.ts";
+import { emitRegion, regionReads, type Lanes, type RegionCode, type RegionDraft } from "./emit.ts";
+import { NotFusible, type Storage } from "./pull.ts";
+import { computed, foldLength, isRowFold, LONGEST_INLINE, memoryOf } from "./rows.ts";
 
 /** Work for one dispatch. */
 export interface Unit {
@@ -26,13 +33,8 @@ export interface Schedule {
   readonly stored: ReadonlySet<Tensor>;
   /** Where anchors and variables lie. Row folds of a region share one allocation. */
   readonly storage: (t: Tensor) => Storage | undefined;
-}
-
-/** The tensor whose memory `t` is: reshapes are other names for the same elements. */
-export function memoryOf(t: Tensor): Tensor {
-  let root = t;
-  while (root.op.form === "layout" && root.op.alias) root = root.inputs[0]!;
-  return root;
+  /** What the elements of an allocation are stored as. */
+  readonly element: (root: Tensor) => Stored;
 }
 
 /** Flat start of a slice whose elements lie next to each other, else undefined. */
@@ -83,6 +85,7 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
   outputs.forEach(keep);
   for (const t of order) {
     if (t.op.form === "kernel") [t, ...t.inputs.map((_, i) => inputOf(t, i).root)].forEach(keep);
+    else if (t.op.form === "update") [t, t.inputs[0]!].forEach(keep);
     else if (isRowFold(t) || t.op.name === "stored" || (!fuse && t.op.form !== "source")) keep(t);
   }
   // From users to inputs: how often would each element be computed if it were not stored, and how
@@ -90,11 +93,11 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
   const evaluations = new Map<Tensor, number>();
   const copies = new Map<Tensor, number>();
   for (const t of order.reverse()) {
-    const times = anchors.has(t) ? t.size : (evaluations.get(t) ?? t.size);
+    const times = anchors.has(t) ? computed(t).size : (evaluations.get(t) ?? t.size);
     const costly = times > t.size && isCostly(t, anchors);
     const written = t.inputs.length > 0 && (copies.get(t) ?? 1) > COPIES;
     if (!anchors.has(t) && (costly || written)) keep(t);
-    const own = anchors.has(t) ? t.size : times;
+    const own = anchors.has(t) ? computed(t).size : times;
     const text = anchors.has(t) ? 1 : (copies.get(t) ?? 1);
     for (const x of t.inputs) {
       const here =
@@ -109,7 +112,7 @@ function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tensor> {
 }
 
 /** A value may stand this often in a shader; chains of slices and pads would double it at every link. */
-const COPIES = 16;
+const COPIES = 4;
 
 /** Operations that ask for their input at another index, or in a branch. */
 const isMoved = (t: Tensor): boolean =>
@@ -155,12 +158,21 @@ function below(anchor: Tensor, anchors: ReadonlySet<Tensor>): Set<Tensor> {
   return found;
 }
 
+/** Elements from which on a tensor is worth storing with half the precision. */
+const LARGE = 1024;
+
+/** Whether a result is old memory with some elements replaced. */
+const isUpdate = ({ op }: Tensor): boolean =>
+  op.form === "update" || (op.form === "kernel" && op.updates !== undefined);
+
 class Scheduler {
   private readonly units: Unit[] = [];
   private readonly home = new Map<Tensor, Unit>();
   private readonly needs = new Map<Unit, Set<Unit>>();
   /** What each unit reads: the tensors below its anchors. */
   private readonly leaves = new Map<Unit, Set<Tensor>>();
+  /** Memory that each region's shader reads. */
+  private readonly roots = new Map<Unit, ReadonlySet<Tensor>>();
   /** Row folds that share an allocation. */
   private readonly packed = new Map<Tensor, Storage>();
   private readonly anchors: ReadonlySet<Tensor>;
@@ -178,7 +190,9 @@ class Scheduler {
   ) {
     this.outputs = new Set(outputs.map(memoryOf));
     const updated = topological(outputs).flatMap((t) =>
-      t.inputs.filter((_, i) => t.op.form === "kernel" && t.op.updates === i),
+      t.inputs.filter((_, i) => {
+        return t.op.form === "update" ? i === 0 : t.op.form === "kernel" && t.op.updates === i;
+      }),
     );
     this.alone = new Set([...this.outputs, ...updated.map(memoryOf)]);
     this.anchors = anchors;
@@ -192,8 +206,8 @@ class Scheduler {
     const stored = new Set<Tensor>();
     for (const [t, unit] of this.home)
       if (!isRowFold(t) || this.outputs.has(t) || this.usedOutside(t, unit)) stored.add(t);
-    const { home, needs, storage } = this;
-    return { units: this.ordered(), home, needs, stored, storage };
+    const { home, needs, storage, element } = this;
+    return { units: this.ordered(), home, needs, stored, storage, element };
   }
 
   private usedOutside(t: Tensor, unit: Unit): boolean {
@@ -209,12 +223,16 @@ class Scheduler {
       return;
     }
     if (this.fuse)
-      for (const unit of this.candidates(t, reads))
-        if (this.fits(unit, t, reads)) {
-          this.join(unit, t, reads);
-          return;
-        }
-    this.join({ rows: t.size, anchors: [], isKernel: false }, t, reads);
+      for (const unit of this.candidates(t, reads)) {
+        const roots = this.rootsWith(unit, t, reads);
+        if (!roots) continue;
+        this.join(unit, t, reads);
+        this.roots.set(unit, roots);
+        return;
+      }
+    const unit = { rows: computed(t).size, anchors: [], isKernel: false };
+    this.join(unit, t, reads);
+    this.roots.set(unit, new Set(regionReads({ ...unit, storage: this.storage }, [t])));
   }
 
   /** Regions that hold something `t` needs come first, then those that read what it reads. */
@@ -235,35 +253,45 @@ class Scheduler {
   }
 
   private sameRows(unit: Unit, t: Tensor): boolean {
-    if (unit.rows === t.size) return true;
+    const { size } = computed(t);
+    if (unit.rows === size) return true;
     // Only a region with folds has rows of more than one element.
-    return !isRowFold(t) && t.size % unit.rows === 0 && unit.anchors.some(isRowFold);
+    return !isRowFold(t) && size % unit.rows === 0 && unit.anchors.some(isRowFold);
   }
 
-  private fits(unit: Unit, t: Tensor, reads: ReadonlySet<Tensor>): boolean {
+  /** What a region would read with `t` in it; undefined when it cannot take it. */
+  private rootsWith(
+    unit: Unit,
+    t: Tensor,
+    reads: ReadonlySet<Tensor>,
+  ): ReadonlySet<Tensor> | undefined {
     for (const x of reads) {
       const from = this.home.get(x);
-      if (from && from !== unit && this.reaches(from, unit)) return false;
+      if (from && from !== unit && this.reaches(from, unit)) return undefined;
     }
     // An elementwise region that takes up a fold would change what its rows are.
-    if (isRowFold(t) && !unit.anchors.some(isRowFold)) return false;
+    if (isRowFold(t) && !unit.anchors.some(isRowFold)) return undefined;
     const storage = (x: Tensor): Storage | undefined =>
       this.storage(x) ?? (x === t ? this.newStorage(unit, t) : undefined);
-    return this.isKernel(unit.rows, [...unit.anchors, t], storage);
+    const draft = { rows: unit.rows, anchors: [...unit.anchors, t], storage };
+    return this.rootsOf(draft, [t], this.roots.get(unit)!);
   }
 
-  /** Whether these anchors can be one kernel, within the adapter's number of buffers. */
-  private isKernel(
-    rows: number,
-    anchors: readonly Tensor[],
-    storage: (t: Tensor) => Storage | undefined,
-  ): boolean {
+  /**
+   * What these anchors read if they can be one kernel, within the adapter's number of buffers, else
+   * undefined. `added` are those that are not known to fit, `known` is what the others read.
+   */
+  private rootsOf(
+    draft: RegionDraft,
+    added: readonly Tensor[],
+    known: ReadonlySet<Tensor>,
+  ): ReadonlySet<Tensor> | undefined {
     try {
-      const lanes = lanesFor(rows, anchors, this.target);
-      const code = emitRegion({ rows, anchors, stored: anchors, storage, lanes });
-      return code.reads.length + code.writes.length <= this.target.maxBuffers;
+      const reads = new Set([...known, ...regionReads(draft, added)]);
+      const writes = new Set(draft.anchors.map((t) => draft.storage(t)!.root));
+      return reads.size + writes.size <= this.target.maxBuffers ? reads : undefined;
     } catch (error) {
-      if (error instanceof NotFusible) return false;
+      if (error instanceof NotFusible) return undefined;
       throw error;
     }
   }
@@ -274,26 +302,32 @@ class Scheduler {
    */
   private mergeRegions(): void {
     for (let i = 0; i < this.units.length; i++)
-      for (let j = i + 1; j < this.units.length; j++)
-        if (this.mergeable(this.units[i]!, this.units[j]!)) {
-          this.merge(this.units[i]!, this.units[j]!);
-          j = i;
-        }
+      for (let j = i + 1; j < this.units.length; j++) {
+        const [a, b] = [this.units[i]!, this.units[j]!];
+        const roots = this.rootsTogether(a, b);
+        if (!roots) continue;
+        this.merge(a, b);
+        this.roots.set(a, roots);
+        j = i;
+      }
   }
 
-  private mergeable(a: Unit, b: Unit): boolean {
+  /** What two regions would read as one; undefined when they cannot be. */
+  private rootsTogether(a: Unit, b: Unit): ReadonlySet<Tensor> | undefined {
     const folds = (unit: Unit): boolean => unit.anchors.some(isRowFold);
-    if (a.isKernel || b.isKernel || a.rows !== b.rows || folds(a) !== folds(b)) return false;
+    if (a.isKernel || b.isKernel || a.rows !== b.rows || folds(a) !== folds(b)) return undefined;
     const related = (x: Unit, y: Unit): boolean => {
       for (const t of this.leaves.get(x)!)
         if (this.home.get(t) === y || this.leaves.get(y)!.has(t)) return true;
       return false;
     };
-    if (!related(a, b) && !related(b, a)) return false;
+    if (!related(a, b) && !related(b, a)) return undefined;
     const around = (x: Unit, y: Unit): boolean =>
       [...this.needs.get(x)!].some((between) => between !== y && this.reaches(between, y));
-    if (around(a, b) || around(b, a)) return false;
-    return this.isKernel(a.rows, inOrder([...a.anchors, ...b.anchors]), this.storage);
+    if (around(a, b) || around(b, a)) return undefined;
+    const anchors = inOrder([...a.anchors, ...b.anchors]);
+    const draft = { rows: a.rows, anchors, storage: this.storage };
+    return this.rootsOf(draft, anchors, new Set());
   }
 
   private merge(a: Unit, b: Unit): void {
@@ -303,6 +337,7 @@ class Scheduler {
     for (const needs of this.needs.values()) if (needs.delete(b)) needs.add(a);
     this.needs.delete(b);
     this.leaves.delete(b);
+    this.roots.delete(b);
     this.needs.set(a, new Set());
     a.anchors.length = 0;
     for (const t of anchors) {
@@ -324,6 +359,13 @@ class Scheduler {
   private readonly storage = (t: Tensor): Storage | undefined => {
     if (isVariable(t)) return { root: t, offset: 0 };
     return this.home.has(t) ? (this.packed.get(t) ?? { root: t, offset: 0 }) : undefined;
+  };
+
+  /** With half the precision: what is large, and neither a variable nor shares memory with one. */
+  private readonly element = (root: Tensor): Stored => {
+    const own = this.home.has(root) && !this.alone.has(root) && !isUpdate(root);
+    const large = root.size >= LARGE && !isRowFold(root) && root.dtype === "f32";
+    return this.target.precision === "f16" && own && large ? "f16" : root.dtype;
   };
 
   /** Whether `from` needs `to`, directly or through others. */
@@ -377,18 +419,23 @@ function inOrder(tensors: readonly Tensor[]): Tensor[] {
   return topological(tensors).filter((t) => wanted.has(t));
 }
 
-/** How many invocations share a row: what keeps the adapter busy without waiting for each other. */
+/** Who computes a row: what keeps the adapter busy without waiting for each other. */
 export function lanesFor(rows: number, anchors: readonly Tensor[], target: Target): Lanes {
   const folds = anchors.filter(isRowFold);
-  if (folds.length === 0) return { kind: "invocation", count: 1 };
+  const { software, subgroupSize, maxWorkgroupSize } = target;
+  if (folds.length === 0) return { kind: "invocation", width: Math.min(64, Math.max(8, rows)) };
   const longest = Math.max(...folds.map(foldLength));
-  // A software adapter pays the same for any load, and dearly for barriers.
-  const alone = target.software ? rows >= 32 : longest <= 32 && rows >= 32;
-  if (alone) return { kind: "invocation", count: 1 };
-  if (target.subgroupSize > 0 && (target.software || longest <= 4096))
-    return { kind: "subgroup", count: target.subgroupSize };
-  return { kind: "workgroup", count: Math.min(longest > 4096 ? 256 : 64, target.maxWorkgroupSize) };
+  // Lanes that walk rows of their own find nothing in each other's cache lines: only short rows may.
+  if (longest <= (software ? SHORT_ROW : 32) && rows >= 32)
+    return { kind: "invocation", width: software ? 16 : 64 };
+  // A software adapter pays dearly for barriers.
+  if (subgroupSize > 0 && (software || longest <= 4096))
+    return { kind: "subgroup", width: subgroupSize };
+  return { kind: "workgroup", width: Math.min(longest > 4096 ? 256 : 64, maxWorkgroupSize) };
 }
+
+/** Elements of a row that one lane of a software adapter may walk alone. */
+const SHORT_ROW = 64;
 
 /** Divides the graph below `outputs` into units. `fuse: false` gives every operation its own. */
 export function schedule(outputs: readonly Tensor[], target: Target, fuse = true): Schedule {
@@ -397,8 +444,9 @@ export function schedule(outputs: readonly Tensor[], target: Target, fuse = true
     const plan = new Scheduler(anchors, outputs, target, fuse).run();
     const crowded = plan.units.find((unit) => {
       if (unit.isKernel || unit.anchors.length > 1) return false;
-      const code = regionCode(unit, plan, target);
-      return code.reads.length + code.writes.length > target.maxBuffers;
+      return (
+        regionReads({ ...unit, storage: plan.storage }, unit.anchors).length >= target.maxBuffers
+      );
     });
     if (!crowded) return plan;
     anchors.add(halfOf(crowded.anchors[0]!, anchors, target.maxBuffers));
@@ -434,6 +482,8 @@ export function regionCode(
     stored: unit.anchors.filter((t) => plan.stored.has(t)),
     storage: plan.storage,
     lanes: lanesFor(unit.rows, unit.anchors, target),
+    element: plan.element,
+    maxBuffers: target.maxBuffers,
     ...(inPlace ? { inPlace } : {}),
   });
 }

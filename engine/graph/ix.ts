@@ -39,23 +39,38 @@ export interface Pick {
 export class Ix {
   readonly terms: readonly Term[];
   readonly offset: number;
-  readonly key: string;
-  readonly min: number;
-  readonly max: number;
+  private knownKey: string | undefined;
+  private knownBounds: { readonly min: number; readonly max: number } | undefined;
 
-  constructor(terms: readonly Term[], offset: number) {
-    this.terms = rejoined(terms.filter((term) => term.times !== 0)).sort((a, b) =>
-      a.atom.key < b.atom.key ? -1 : 1,
-    );
-    this.offset = offset;
-    this.key = this.terms.map((t) => `${t.times}*${t.atom.key}`).join("+") + `+${offset}`;
-    let min = offset;
-    let max = offset;
+  /** `isNormal` says that no two terms can be joined, and that they are in order. */
+  constructor(terms: readonly Term[], offset: number, isNormal = false) {
+    const kept = isNormal ? terms : terms.filter((term) => term.times !== 0);
+    const sum = isNormal || kept.length < 2 ? { terms: kept, offset } : normalised(kept, offset);
+    this.terms = sum.terms;
+    this.offset = sum.offset;
+  }
+
+  get key(): string {
+    this.knownKey ??=
+      this.terms.map(({ atom, times }) => `${times}*${atom.key}`).join("+") + `+${this.offset}`;
+    return this.knownKey;
+  }
+
+  get min(): number {
+    return this.bounds().min;
+  }
+
+  get max(): number {
+    return this.bounds().max;
+  }
+
+  private bounds(): { readonly min: number; readonly max: number } {
+    if (this.knownBounds) return this.knownBounds;
+    let [min, max] = [this.offset, this.offset];
     for (const { atom, times } of this.terms)
       if (times > 0) max += times * atom.max;
       else min += times * atom.max;
-    this.min = min;
-    this.max = max;
+    return (this.knownBounds = { min, max });
   }
 
   static constant(value: number): Ix {
@@ -80,7 +95,9 @@ export class Ix {
   }
 
   plus(other: Ix | number): Ix {
-    if (typeof other === "number") return new Ix(this.terms, this.offset + other);
+    if (typeof other === "number") return new Ix(this.terms, this.offset + other, true);
+    if (other.isConstant) return this.plus(other.offset);
+    if (this.isConstant) return other.plus(this.offset);
     const sum = new Map<string, Term>();
     for (const term of [...this.terms, ...other.terms]) {
       const times = (sum.get(term.atom.key)?.times ?? 0) + term.times;
@@ -93,6 +110,7 @@ export class Ix {
     return new Ix(
       this.terms.map(({ atom, times }) => ({ atom, times: times * factor })),
       this.offset * factor,
+      factor !== 0,
     );
   }
 
@@ -105,8 +123,9 @@ export class Ix {
       whole: new Ix(
         whole.map(({ atom, times }) => ({ atom, times: times / by })),
         offset,
+        true,
       ),
-      rest: new Ix(rest, this.offset - offset * by),
+      rest: new Ix(rest, this.offset - offset * by, true),
     };
   }
 
@@ -136,6 +155,30 @@ export class Ix {
     return wrapped("remainder", rest, by);
   }
 
+  /** Whether the variable `name` takes part. */
+  mentions(name: string): boolean {
+    return this.terms.some(({ atom: { kind } }) => {
+      switch (kind.is) {
+        case "variable":
+          return kind.name === name;
+        case "load":
+          return kind.at.some((ix) => ix.mentions(name));
+        case "quotient":
+        case "remainder":
+          return kind.of.mentions(name);
+      }
+    });
+  }
+
+  /** The index with the variable `name` set to `value`. */
+  with(name: string, value: number): Ix {
+    if (!this.mentions(name)) return this;
+    return this.terms.reduce(
+      (sum, { atom, times }) => sum.plus(atomWith(atom, name, value).times(times)),
+      Ix.constant(this.offset),
+    );
+  }
+
   /** The value for given values of the variables; index tensors are not followed. */
   evaluate(values: ReadonlyMap<string, number>): number {
     let sum = this.offset;
@@ -144,23 +187,27 @@ export class Ix {
   }
 }
 
+type Sum = { readonly terms: readonly Term[]; readonly offset: number };
+
+const byKey = (a: Term, b: Term): number => (a.atom.key < b.atom.key ? -1 : 1);
+
 /** Undoes division: k·by·⌊a / by⌋ + k·(a mod by) is k·a, if a is an atom or a multiple of one. */
-function rejoined(terms: readonly Term[]): Term[] {
+function normalised(terms: readonly Term[], offset: number): Sum {
   for (const { atom, times } of terms) {
     const { kind } = atom;
-    if (kind.is !== "remainder" || kind.of.offset !== 0) continue;
+    if (kind.is !== "remainder") continue;
     const partner = terms.find(
       ({ atom: { kind: k }, times: n }) =>
         k.is === "quotient" &&
         k.by === kind.by &&
-        k.of.key === kind.of.key &&
-        n === times * kind.by,
+        n === times * kind.by &&
+        k.of.key === kind.of.key,
     );
     if (!partner) continue;
     const rest = terms.filter((term) => term.atom !== atom && term !== partner);
-    return [...new Ix(rest, 0).plus(kind.of.times(times)).terms];
+    return new Ix(rest, offset).plus(kind.of.times(times));
   }
-  return [...terms];
+  return { terms: terms.toSorted(byKey), offset };
 }
 
 /**
@@ -181,6 +228,22 @@ function wrapped(is: "quotient" | "remainder", of: Ix, by: number): Ix {
   const max = is === "quotient" ? Math.floor(of.max / by) : Math.min(by - 1, of.max);
   const key = `(${of.key})${is === "quotient" ? "/" : "%"}${by}`;
   return new Ix([{ atom: { key, max, kind: { is, of, by } }, times: 1 }], 0);
+}
+
+function atomWith(atom: Atom, name: string, value: number): Ix {
+  const { kind } = atom;
+  switch (kind.is) {
+    case "variable":
+      return kind.name === name ? Ix.constant(value) : new Ix([{ atom, times: 1 }], 0);
+    case "load": {
+      const at = kind.at.map((ix) => ix.with(name, value));
+      return Ix.load(kind.from, at, atom.max + 1);
+    }
+    case "quotient":
+      return kind.of.with(name, value).over(kind.by);
+    case "remainder":
+      return kind.of.with(name, value).modulo(kind.by);
+  }
 }
 
 function evaluateAtom({ kind }: Atom, values: ReadonlyMap<string, number>): number {

@@ -1,5 +1,5 @@
 /** @file Rewrites a graph so that nothing is computed twice or for nothing. */
-import { Tensor, topological, type Op, type Params } from "./tensor.ts";
+import { Tensor, topological, type LayoutOp, type Op, type Params } from "./tensor.ts";
 
 const numbers = new WeakMap<Op, number>();
 
@@ -17,6 +17,28 @@ let nextNumber = 0;
  * not in the result.
  */
 export function simplify(outputs: readonly Tensor[]): Tensor[] {
+  return rewrite(outputs, (rules, y) => rules.simplify?.(y.inputs, y.params, y));
+}
+
+/**
+ * {@link simplify}, and sums taken apart where that leaves kernels less to do. It multiplies the uses
+ * of what is added up, so whatever looks for sums must come before it.
+ */
+export function distribute(outputs: readonly Tensor[]): Tensor[] {
+  return rewrite(
+    outputs,
+    (rules, y) =>
+      rules.simplify?.(y.inputs, y.params, y) ?? rules.distribute?.(y.inputs, y.params, y),
+  );
+}
+
+/** An Op without its parameter type, as the two were checked together when it was applied. */
+type Rules = { [K in "simplify" | "distribute"]?: NonNullable<LayoutOp[K]> };
+
+function rewrite(
+  outputs: readonly Tensor[],
+  rewritten: (rules: Rules, y: Tensor) => Tensor | undefined,
+): Tensor[] {
   const shared = new Map<string, Tensor>();
   const done = new Map<Tensor, Tensor>();
 
@@ -27,10 +49,7 @@ export function simplify(outputs: readonly Tensor[]): Tensor[] {
     if (known) return known;
     const same = inputs.every((input, i) => input === x.inputs[i]);
     let y = same ? x : new Tensor(x.op, inputs, x.params);
-    const rules = y.op as {
-      simplify?: (i: readonly Tensor[], p: Params, y: Tensor) => Tensor | undefined;
-    };
-    const simpler = rules.simplify?.(inputs, y.params, y);
+    const simpler = rewritten(y.op, y);
     if (simpler && simpler !== y) {
       // A rewrite may build several tensors on top of shared ones: walk them too.
       for (const part of topological([simpler])) if (!done.has(part)) done.set(part, visit(part));

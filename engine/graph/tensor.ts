@@ -24,6 +24,8 @@ interface OpBase<P extends Params> {
   vjp(g: Tensor, inputs: readonly Tensor[], y: Tensor, params: P): readonly Cotangent[];
   /** A cheaper tensor of the same value, if there is one. */
   simplify?(inputs: readonly Tensor[], params: P, y: Tensor): Tensor | undefined;
+  /** The same value by parts that kernels share better, if there is such a way. */
+  distribute?(inputs: readonly Tensor[], params: P, y: Tensor): Tensor | undefined;
 }
 
 /** A leaf: a named variable, a constant, a counter, or what a launch is told. */
@@ -41,6 +43,7 @@ export interface SourceOp<P extends Params = Params> extends OpBase<P> {
 export interface ElementwiseOp<P extends Params = Params> extends OpBase<P> {
   readonly form: "elementwise";
   cpu(...values: number[]): number;
+  /** An expression of the values' names. F stands for the type: `f32`, or `vec4f` for four elements at once. */
   wgsl(...values: string[]): string;
 }
 
@@ -71,9 +74,16 @@ export interface Target {
   /** A processor that runs shaders: loads are dear, barriers dearer. */
   readonly software: boolean;
   readonly f16: boolean;
+  /** How large intermediate tensors are stored; `f32` when absent. All arithmetic is f32. */
+  readonly precision?: "f32" | "f16";
+  /** Rows, columns and terms of the matrices that subgroups multiply from f16 into f32, if they do. */
+  readonly matrix?: { readonly m: number; readonly n: number; readonly k: number };
   readonly maxWorkgroupSize: number;
   readonly maxBuffers: number;
 }
+
+/** How an element lies in memory, whatever its type in the graph. */
+export type Stored = "f32" | "f16" | "u32";
 
 /** A hand-written kernel, sized: plain data. */
 export interface Kernel {
@@ -104,12 +114,27 @@ export interface KernelOp<P extends Params = Params> extends OpBase<P> {
     target: Target,
     starts: readonly number[],
   ): readonly [Kernel, ...Kernel[]];
+  /** The same value from operations that suit an adapter better, if there are any. */
+  lower?(inputs: readonly Tensor[], params: P, y: Tensor, target: Target): Tensor | undefined;
   /** The input whose memory the result overwrites in place, if it does. */
   readonly updates?: number;
+  /** Whether four inputs may be given, meaning the sum of the results of two and two. */
+  readonly addsPairs?: boolean;
+}
+
+/**
+ * Input 0 with some elements replaced by those of the last input. Where the result is assigned back
+ * to the variable that input 0 is, nothing else is touched.
+ */
+export interface UpdateOp<P extends Params = Params> extends OpBase<P> {
+  readonly form: "update";
+  cpu(inputs: readonly Float64Array[], tensors: readonly Tensor[], y: Tensor): Float64Array;
+  /** Where the new element at `index` of the last input goes. */
+  write(index: readonly Ix[], inputs: readonly Tensor[], y: Tensor): readonly Ix[];
 }
 
 export type Op<P extends Params = Params> =
-  SourceOp<P> | ElementwiseOp<P> | LayoutOp<P> | ReduceOp | KernelOp<P>;
+  SourceOp<P> | ElementwiseOp<P> | LayoutOp<P> | ReduceOp | KernelOp<P> | UpdateOp<P>;
 
 let created = 0;
 

@@ -9,32 +9,30 @@
  * Letters: N images, C input and O output channels, H × W input and I × J output pixels,
  * R × Q kernel taps.
  */
-import { ShapeError, showShape } from "../graph/shape.ts";
+import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
 import {
   apply,
   requireFloat,
   type Cotangent,
-  type Kernel,
   type KernelOp,
-  type Target,
   type Tensor,
 } from "../graph/tensor.ts";
+import {
+  imageKernels,
+  partKernels,
+  partsFor,
+  weightKernels,
+  type Extents,
+  type Parts,
+  type Window,
+} from "./conv-kernels.ts";
+import { add } from "./elementwise.ts";
+import { pad, reshape, slice } from "./layout.ts";
+import { sum } from "./reduce.ts";
+import { full } from "./source.ts";
 
-type Window = { readonly stride: number; readonly padding: number };
 /** What the shapes of the two arguments cannot tell: `[H, W]` or `[R, Q]` of the result. */
 type Sized = Window & { readonly size: readonly number[] };
-
-interface Extents {
-  readonly N: number;
-  readonly C: number;
-  readonly H: number;
-  readonly W: number;
-  readonly O: number;
-  readonly R: number;
-  readonly Q: number;
-  readonly I: number;
-  readonly J: number;
-}
 
 /** Checks the shapes of `x` `[N, C, H, W]`, `k` `[O, C, R, Q]` and, if given, `g` `[N, O, I, J]`. */
 function extents(
@@ -89,132 +87,200 @@ function each(
         }
 }
 
-/** Four loads then feed 32 products, as the shaders `*_lanes` and `conv_channels` have it. */
-const TILE = 16;
+const window = (y: Tensor): Window => y.params as Window;
 
-/** Whether an adapter has subgroups wide enough to hand a tile's values around. */
-const hasLanes = (target: Target): boolean => target.subgroupSize >= 4;
+/** The two operands of each pair, one pair after the other. */
+type Pair<T> = readonly [T, T];
 
-const flops = (e: Extents): number => 2 * e.N * e.O * e.I * e.J * e.C * e.R * e.Q;
-
-/** Convolution of `x` to `y` channels, forwards or transposed in the images: two shaders, one formula. */
-function imageKernel(
-  e: Extents,
-  { stride: S, padding: P }: Window,
-  target: Target,
-  TRANSPOSED: 0 | 1,
-): Kernel {
-  const { N, R, Q } = e;
-  const taps = R * Q;
-  const sides = TRANSPOSED
-    ? { A: e.C, B: e.O, T: e.H, U: e.W, H: e.I, W: e.J, KA: taps, KB: e.C * taps }
-    : { A: e.O, B: e.C, T: e.I, U: e.J, H: e.H, W: e.W, KA: e.C * taps, KB: taps };
-  const constants = { N, R, Q, S, P, ...sides, TRANSPOSED };
-  const pixels = N * sides.T * sides.U;
-  // With few output channels most lanes along them would idle.
-  if (hasLanes(target) && sides.A > 4) {
-    const LANES = target.subgroupSize;
-    return {
-      shader: "conv_channels",
-      constants: { ...constants, LANES },
-      grid: [Math.ceil(pixels / TILE), Math.ceil(sides.A / (2 * LANES)), 1],
-      flops: flops(e),
-    };
-  }
-  const CHANNELS = Math.min(4, sides.A);
-  return {
-    shader: "conv_pixels",
-    constants: { ...constants, CHANNELS },
-    grid: [Math.ceil(pixels / 256), Math.ceil(sides.A / CHANNELS), 1],
-    flops: flops(e),
-  };
+/**
+ * The pairs of an operation's inputs, whose results are added: the two of a convolution, or four, as
+ * for the tangent conv(ẋ, k) + conv(x, k̇) in one launch.
+ * @throws ShapeError when there are others, or the second pair has other shapes than the first.
+ */
+function pairs(op: string, inputs: readonly Tensor[]): readonly Pair<Tensor>[] {
+  const [a, b, c, d] = inputs;
+  if (inputs.length === 2) return [[a!, b!]];
+  if (inputs.length !== 4)
+    throw new ShapeError(`${op}: inputs must be two or four, got ${inputs.length}`);
+  if (!sameShape(a!.shape, c!.shape) || !sameShape(b!.shape, d!.shape))
+    throw new ShapeError(
+      `${op}: both pairs must have the same shapes, got ${inputs.map((t) => showShape(t.shape)).join(", ")}`,
+    );
+  return [
+    [a!, b!],
+    [c!, d!],
+  ];
 }
 
-const window = (y: Tensor): Window => y.params as Window;
+/** Values of a result from those of its pairs, in float64: `visit` is given flat positions as {@link each}. */
+function addUp(
+  inputs: readonly Float64Array[],
+  y: Tensor,
+  e: Extents,
+  visit: (
+    out: Float64Array,
+    [a, b]: Pair<Float64Array>,
+  ) => (x: number, k: number, g: number) => void,
+): Float64Array {
+  const out = new Float64Array(y.size);
+  for (let i = 0; i < inputs.length; i += 2)
+    each(e, window(y), visit(out, [inputs[i]!, inputs[i + 1]!]));
+  return out;
+}
 
 const conv2dOp: KernelOp<Window> = {
   form: "kernel",
   name: "conv2d",
-  shape([x, k], params) {
-    requireFloat("conv2d", [x!, k!]);
-    const { N, O, I, J } = extents("conv2d", x!.shape, k!.shape, params);
+  addsPairs: true,
+  shape(inputs, params) {
+    requireFloat("conv2d", inputs);
+    const [[x, k]] = pairs("conv2d", inputs) as [Pair<Tensor>];
+    const { N, O, I, J } = extents("conv2d", x.shape, k.shape, params);
     return [N, O, I, J];
   },
-  vjp: (g, [x, k], _, params): Cotangent[] => [
-    convInput(g, k!, x!.shape.slice(2), params),
-    convKernel(x!, g, k!.shape.slice(2), params),
-  ],
-  cpu([x, k], [tx, tk], y) {
-    const out = new Float64Array(y.size);
-    each(extents("conv2d", tx!.shape, tk!.shape, window(y)), window(y), (xi, ki, gi) => {
-      out[gi]! += x![xi]! * k![ki]!;
-    });
-    return out;
-  },
-  kernels: ([x, k], y, target) => [
-    imageKernel(extents("conv2d", x!.shape, k!.shape, window(y)), window(y), target, 0),
-  ],
+  vjp: (g, inputs, _, params): Cotangent[] =>
+    pairs("conv2d", inputs).flatMap(([x, k]) => [
+      convInput(g, k, x.shape.slice(2), params),
+      convKernel(x, g, k.shape.slice(2), params),
+    ]),
+  cpu: (inputs, [x, k], y) =>
+    addUp(inputs, y, forwards(x!, k!, y), (out, [a, b]) => (xi, ki, gi) => {
+      out[gi]! += a[xi]! * b[ki]!;
+    }),
+  kernels: ([x, k], y, target, starts) =>
+    imageKernels(forwards(x!, k!, y), window(y), false, target, starts),
 };
+
+const forwards = (x: Tensor, k: Tensor, y: Tensor): Extents =>
+  extents("conv2d", x.shape, k.shape, window(y));
 
 const convInputOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convInput",
-  shape([g, k], params) {
-    requireFloat("convInput", [g!, k!]);
-    const x = [g!.shape[0]!, k!.shape[1]!, ...params.size];
-    extents("convInput", x, k!.shape, params, g!.shape);
+  addsPairs: true,
+  shape(inputs, params) {
+    requireFloat("convInput", inputs);
+    const [[g, k]] = pairs("convInput", inputs) as [Pair<Tensor>];
+    const x = [g.shape[0]!, k.shape[1]!, ...params.size];
+    extents("convInput", x, k.shape, params, g.shape);
     return x;
   },
-  vjp: (h, [g, k], _, params): Cotangent[] => [
-    conv2d(h, k!, params),
-    convKernel(h, g!, k!.shape.slice(2), params),
-  ],
-  cpu([g, k], [, tk], y) {
-    const out = new Float64Array(y.size);
-    each(extents("convInput", y.shape, tk!.shape, window(y)), window(y), (xi, ki, gi) => {
-      out[xi]! += g![gi]! * k![ki]!;
-    });
-    return out;
-  },
-  kernels: ([, k], y, target) => [
-    imageKernel(extents("convInput", y.shape, k!.shape, window(y)), window(y), target, 1),
-  ],
+  vjp: (h, inputs, _, params): Cotangent[] =>
+    pairs("convInput", inputs).flatMap(([g, k]) => [
+      conv2d(h, k, params),
+      convKernel(h, g, k.shape.slice(2), params),
+    ]),
+  cpu: (inputs, [, k], y) =>
+    addUp(inputs, y, toInput(k!, y), (out, [a, b]) => (xi, ki, gi) => {
+      out[xi]! += a[gi]! * b[ki]!;
+    }),
+  kernels: ([, k], y, target, starts) =>
+    imageKernels(toInput(k!, y), window(y), true, target, starts),
 };
+
+const toInput = (k: Tensor, y: Tensor): Extents =>
+  extents("convInput", y.shape, k.shape, window(y));
 
 const convKernelOp: KernelOp<Sized> = {
   form: "kernel",
   name: "convKernel",
-  shape([x, g], params) {
-    requireFloat("convKernel", [x!, g!]);
-    const k = [g!.shape[1]!, x!.shape[1]!, ...params.size];
-    extents("convKernel", x!.shape, k, params, g!.shape);
+  addsPairs: true,
+  shape(inputs, params) {
+    requireFloat("convKernel", inputs);
+    const [[x, g]] = pairs("convKernel", inputs) as [Pair<Tensor>];
+    const k = [g.shape[1]!, x.shape[1]!, ...params.size];
+    extents("convKernel", x.shape, k, params, g.shape);
     return k;
   },
-  vjp: (h, [x, g], _, params): Cotangent[] => [
-    convInput(g!, h, x!.shape.slice(2), params),
-    conv2d(x!, h, params),
-  ],
-  cpu([x, g], [tx], y) {
-    const out = new Float64Array(y.size);
-    each(extents("convKernel", tx!.shape, y.shape, window(y)), window(y), (xi, ki, gi) => {
-      out[ki]! += x![xi]! * g![gi]!;
+  vjp: (h, inputs, _, params): Cotangent[] =>
+    pairs("convKernel", inputs).flatMap(([x, g]) => [
+      convInput(g, h, x.shape.slice(2), params),
+      conv2d(x, h, params),
+    ]),
+  cpu: (inputs, [x], y) =>
+    addUp(inputs, y, toKernel(x!, y), (out, [a, b]) => (xi, ki, gi) => {
+      out[ki]! += a[xi]! * b[gi]!;
+    }),
+  kernels: ([x], y, target, starts) => weightKernels(toKernel(x!, y), window(y), target, starts),
+  lower(inputs, params, y, target) {
+    const parts = partsFor(toKernel(inputs[0]!, y), target);
+    if (parts.images * parts.bands === 1) return undefined;
+    return sum(apply(convKernelPartsOp, inputs, { ...params, ...parts }), [0]);
+  },
+};
+
+const toKernel = (x: Tensor, y: Tensor, k = y.shape): Extents =>
+  extents("convKernel", x.shape, k, window(y));
+
+/** The images and rows of pixels of one part: `[from, to)` each; empty past the end. */
+interface Box {
+  readonly images: Pair<number>;
+  readonly rows: Pair<number>;
+}
+
+/** Boxes of all parts, bands of one group of images after the other. */
+function boxes(N: number, I: number, { images, bands }: Parts): Box[] {
+  const ranges = (size: number, count: number): Pair<number>[] => {
+    const length = Math.ceil(size / count);
+    return Array.from({ length: count }, (_, p) => [
+      Math.min(size, p * length),
+      Math.min(size, (p + 1) * length),
+    ]);
+  };
+  return ranges(N, images).flatMap((n) => ranges(I, bands).map((i) => ({ images: n, rows: i })));
+}
+
+/** `g` `[N, O, I, J]` in a box, zero outside. */
+function within(g: Tensor, { images: [n, m], rows: [i, j] }: Box): Tensor {
+  const [N, O, I, J] = g.shape as [number, number, number, number];
+  if (n === m || i === j) return full(g.shape, 0);
+  const inside = slice(g, [n, 0, i, 0], [m - n, O, j - i, J]);
+  return pad(inside, { before: [n, 0, i, 0], after: [N - m, 0, I - j, 0] });
+}
+
+const plus = (a: Tensor, b: Tensor): Tensor => add(a, b);
+
+/** The terms of {@link convKernel} in boxes of pixels, of which the sum over the first axis is the whole. */
+const convKernelPartsOp: KernelOp<Sized & Parts> = {
+  form: "kernel",
+  name: "convKernelParts",
+  shape(inputs, params) {
+    const { images, bands } = params;
+    if (![images, bands].every((count) => Number.isInteger(count) && count >= 1))
+      throw new ShapeError(
+        `convKernelParts: images and bands must be whole numbers ≥ 1, got ${images} and ${bands}`,
+      );
+    return [images * bands, ...convKernelOp.shape(inputs, params)];
+  },
+  vjp: (h, inputs, y, params): Cotangent[] =>
+    pairs("convKernelParts", inputs).flatMap(([x, g]) => {
+      const parts = boxes(x.shape[0]!, g.shape[2]!, params).map((box, p) => {
+        const k = y.shape.slice(1);
+        const h1 = reshape(slice(h, [p, 0, 0, 0, 0], [1, ...k]), k);
+        const gx = convInput(within(g, box), h1, x.shape.slice(2), params);
+        return [gx, within(conv2d(x, h1, params), box)] as const;
+      });
+      return [parts.map(([a]) => a).reduce(plus), parts.map(([, b]) => b).reduce(plus)];
+    }),
+  cpu(inputs, [x], y) {
+    const e = toKernel(x!, y, y.shape.slice(1));
+    const { images, bands } = y.params as Parts & typeof y.params;
+    const [n, i] = [Math.ceil(e.N / images), Math.ceil(e.I / bands)];
+    const size = y.size / y.shape[0]!;
+    return addUp(inputs, y, e, (out, [a, b]) => (xi, ki, gi) => {
+      const row = Math.floor(gi / e.J);
+      const part = Math.floor(row / (e.O * e.I) / n) * bands + Math.floor((row % e.I) / i);
+      out[part * size + ki]! += a[xi]! * b[gi]!;
     });
-    return out;
   },
-  kernels([x], y, target) {
-    const { stride: S, padding: P } = window(y);
-    const e = extents("convKernel", x!.shape, y.shape, window(y));
-    const constants = { ...e, S, P };
-    if (!hasLanes(target)) {
-      const grid = [e.O, Math.ceil(e.C / 4), 1] as const;
-      return [{ shader: "conv_kernel", constants, grid, flops: flops(e) }];
-    }
-    const LANES = target.subgroupSize;
-    const columns = e.C * e.R * e.Q;
-    const grid = [Math.ceil(columns / TILE), Math.ceil(e.O / (2 * LANES)), 1] as const;
-    const lanes = { shader: "conv_kernel_lanes", constants: { ...constants, LANES } };
-    return [{ ...lanes, grid, flops: flops(e) }];
-  },
+  kernels: ([x], y, target, starts) =>
+    partKernels(
+      toKernel(x!, y, y.shape.slice(1)),
+      window(y),
+      y.params as Parts & typeof y.params,
+      target,
+      starts,
+    ),
 };
 
 /** Distance between windows and zeros around the image; 1 and 0 when absent. */
@@ -246,6 +312,20 @@ export function convInput(
   options: ConvOptions = {},
 ): Tensor {
   return apply(convInputOp, [g, k], { ...settings(options), size: [...size] });
+}
+
+/**
+ * The terms of {@link convKernel} in parts, `[images · bands, O, C, R, Q]`: the images are divided into
+ * `images` groups and their rows into `bands`. The sum over the first axis is the whole.
+ * @throws ShapeError as convKernel, or when a count is not a whole number ≥ 1.
+ */
+export function convKernelParts(
+  x: Tensor,
+  g: Tensor,
+  size: readonly number[],
+  { images, bands, ...options }: ConvOptions & Parts,
+): Tensor {
+  return apply(convKernelPartsOp, [x, g], { ...settings(options), size: [...size], images, bands });
 }
 
 /**

@@ -139,7 +139,7 @@ export const cos = unary("cos", {
 export const tanh = unary("tanh", {
   cpu: (x) => Math.tanh(x),
   // Past ±9 the f32 result is ±1; some drivers overflow in their own formula.
-  wgsl: (x) => `tanh(clamp(${x}, -9.0, 9.0))`,
+  wgsl: (x) => `tanh(clamp(${x}, F(-9.0), F(9.0)))`,
   vjp: (g, _, y) => [mul(g, sub(1, mul(y, y)))],
 });
 
@@ -190,7 +190,13 @@ export const div = binary("div", {
   cpu: (a, b) => a / b,
   wgsl: (a, b) => `(${a} / ${b})`,
   vjp: (g, [, b], y) => [div(g, b!), neg(div(mul(g, y), b!))],
-  simplify: ([a, b]) => (is(b!, 1) ? a : undefined),
+  simplify: ([a, b], y) =>
+    is(b!, 1)
+      ? a
+      : b!.op.name === "broadcast"
+        ? // One division for all elements that share the divisor.
+          mul(a!, broadcastTo(div(1, b!.inputs[0]!), y.shape))
+        : undefined,
 });
 
 /** The larger of a and b; where they are equal the derivative goes to a. */
@@ -217,27 +223,27 @@ export const pow = binary("pow", {
 /** 1 where a > b, else 0 */
 export const greater = binary("greater", {
   cpu: (a, b) => (a > b ? 1 : 0),
-  wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
+  wgsl: (a, b) => `select(F(0.0), F(1.0), ${a} > ${b})`,
   vjp: () => ["constant", "constant"],
 });
 
 /** 1 where a ≥ b, else 0 */
 export const greaterEqual = binary("greaterEqual", {
   cpu: (a, b) => (a >= b ? 1 : 0),
-  wgsl: (a, b) => `select(0.0, 1.0, ${a} >= ${b})`,
+  wgsl: (a, b) => `select(F(0.0), F(1.0), ${a} >= ${b})`,
   vjp: () => ["constant", "constant"],
 });
 
 /** 1 where a = b, else 0 */
 export const equal = binary("equal", {
   cpu: (a, b) => (a === b ? 1 : 0),
-  wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
+  wgsl: (a, b) => `select(F(0.0), F(1.0), ${a} == ${b})`,
   vjp: () => ["constant", "constant"],
 });
 
 const whereOp = declare("where", {
   cpu: (c, a, b) => (c !== 0 ? a : b),
-  wgsl: (c, a, b) => `select(${b}, ${a}, ${c} != 0.0)`,
+  wgsl: (c, a, b) => `select(${b}, ${a}, ${c} != F(0.0))`,
   vjp: (g, [c]) => ["constant", where(c!, g, 0), where(c!, 0, g)],
   simplify: ([c, a, b]) => {
     const value = constantValue(c!);
@@ -270,7 +276,7 @@ const toFloatOp: ElementwiseOp = {
   shape: ([x]) => x!.shape,
   vjp: () => ["constant"],
   cpu: (x) => x,
-  wgsl: (x) => `f32(${x})`,
+  wgsl: (x) => `F(${x})`,
 };
 
 /** Indices as f32 numbers, exact below 2²⁴. */

@@ -1,7 +1,14 @@
-/** @file Rows by number: gather, its adjoint scatterAdd, and a row replaced in place. */
+/** @file Rows by number: gather, its adjoint scatterAdd, and rows replaced or added in place. */
 import { Ix } from "../graph/ix.ts";
 import { sameShape, ShapeError, showShape, sizeOf } from "../graph/shape.ts";
-import { apply, requireFloat, type KernelOp, type LayoutOp, type Tensor } from "../graph/tensor.ts";
+import {
+  apply,
+  requireFloat,
+  type KernelOp,
+  type LayoutOp,
+  type Tensor,
+  type UpdateOp,
+} from "../graph/tensor.ts";
 import { equal, toFloat, where } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./layout.ts";
 import { iota } from "./source.ts";
@@ -81,10 +88,9 @@ const scatterAddOp: KernelOp<{ rows: number }> = {
   },
 };
 
-const setRowOp: KernelOp = {
-  form: "kernel",
+const setRowOp: UpdateOp = {
+  form: "update",
   name: "setRow",
-  updates: 0,
   shape([x, row, value]) {
     requireFloat("setRow", [x!, value!]);
     checkIndex("setRow", row!, 0);
@@ -108,10 +114,39 @@ const setRowOp: KernelOp = {
     out.set(value!, at! * value!.length);
     return out;
   },
-  kernels([, , value]) {
-    const ROW = value!.size;
-    const grid = [Math.ceil(ROW / 64), 1, 1] as const;
-    return [{ shader: "set_row", constants: { ROW }, grid, flops: 0 }];
+  write: (index, [x, row]) => [Ix.load(row!, [], x!.shape[0]!), ...index],
+};
+
+const addRowsOp: KernelOp = {
+  form: "kernel",
+  name: "addRows",
+  updates: 0,
+  shape([x, index, g]) {
+    requireFloat("addRows", [x!, g!]);
+    checkIndex("addRows", index!, 1);
+    if (x!.rank === 0 || !sameShape([index!.size, ...x!.shape.slice(1)], g!.shape))
+      throw new ShapeError(
+        `addRows: g needs one row of ${showShape(x!.shape)} for each index, got g ${showShape(g!.shape)} and index ${showShape(index!.shape)}`,
+      );
+    return x!.shape;
+  },
+  vjp: (h, [, index]) => [h, "constant", gather(h, index!)],
+  cpu([x, index, g], [tx]) {
+    const row = rowSize(tx!);
+    const out = x!.slice();
+    index!.forEach((to, i) => {
+      if (!(to < tx!.shape[0]!))
+        throw new RangeError(`addRows: indices must be below ${tx!.shape[0]}, got ${to}`);
+      for (let k = 0; k < row; k++) out[to * row + k]! += g![i * row + k]!;
+    });
+    return out;
+  },
+  kernels([x, index, g]) {
+    const ROW = rowSize(x!);
+    const COUNT = index!.size;
+    const WIDTH = 64;
+    const grid = [Math.ceil(ROW / WIDTH), Math.min(COUNT, TALL), Math.ceil(COUNT / TALL)] as const;
+    return [{ shader: "add_rows", constants: { ROW, COUNT, WIDTH }, grid, flops: g!.size }];
   },
 };
 
@@ -140,4 +175,13 @@ export function scatterAdd(g: Tensor, index: Tensor, rows: number): Tensor {
  */
 export function setRow(x: Tensor, row: Tensor, value: Tensor): Tensor {
   return apply(setRowOp, [x, row, value], {});
+}
+
+/**
+ * x `[R, …]` with row g[i] of g `[B, …]` added to row index[i] (u32 `[B]`), equal indices in the order
+ * of i. Assigned back to the variable x, it touches those rows alone.
+ * @throws ShapeError when g has not one row of x for each index.
+ */
+export function addRows(x: Tensor, index: Tensor, g: Tensor): Tensor {
+  return apply(addRowsOp, [x, index, g], {});
 }

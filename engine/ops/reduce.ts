@@ -1,7 +1,7 @@
 /** @file Folds over axes: sums and maxima, each the partner of a broadcast. */
 import { normaliseAxes, type Shape } from "../graph/shape.ts";
 import { apply, requireFloat, type ReduceOp, type Tensor } from "../graph/tensor.ts";
-import { div, equal, mul } from "./elementwise.ts";
+import { add, div, equal, mul, neg, sub } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./layout.ts";
 import { constantValue, full, isFloat } from "./source.ts";
 
@@ -34,6 +34,71 @@ function inTwo(x: Tensor, axes: readonly number[], again: typeof sum): Tensor | 
   );
 }
 
+/** `x` without `axes`, if it is the same all along them. */
+function constantAlong(x: Tensor, axes: readonly number[]): Tensor | undefined {
+  const value = constantValue(x);
+  if (value !== undefined) return full(reduced(x.shape, axes, false), value);
+  if (x.op.form === "elementwise") {
+    const parts = x.inputs.map((input) => constantAlong(input, axes));
+    return parts.every((part) => part !== undefined) ? apply(x.op, parts, x.params) : undefined;
+  }
+  if (x.op.name !== "broadcast") return undefined;
+  const [narrow] = x.inputs;
+  const lead = x.rank - narrow!.rank;
+  if (axes.some((axis) => axis >= lead && narrow!.shape[axis - lead] !== 1)) return undefined;
+  const own = axes.map((axis) => axis - lead).filter((axis) => axis >= 0);
+  const rest = reshape(narrow!, reduced(narrow!.shape, own, false));
+  return broadcastTo(rest, reduced(x.shape, axes, false));
+}
+
+/**
+ * A sum is linear: factors that do not vary along its axes come out, and sums of such terms part.
+ * What remains are few sums of products, the closed forms of norms among them, and none needs
+ * another's result, so that a kernel finds all of them in one pass.
+ */
+function linearSum(x: Tensor, axes: readonly number[]): Tensor | undefined {
+  const [a, b] = x.inputs;
+  const outside = (factor: Tensor): Tensor | undefined => constantAlong(factor, axes);
+  switch (x.op.name) {
+    case "mul": {
+      const [left, right] = [outside(a!), outside(b!)];
+      return left ? mul(left, sum(b!, axes)) : right && mul(sum(a!, axes), right);
+    }
+    case "div": {
+      const divisor = outside(b!);
+      return divisor && div(sum(a!, axes), divisor);
+    }
+    case "neg":
+      return neg(sum(a!, axes));
+    case "add":
+    case "sub":
+      if (!hasOutside(a!, axes) && !hasOutside(b!, axes)) return undefined;
+      return (x.op.name === "add" ? add : sub)(sum(a!, axes), sum(b!, axes));
+    case "broadcast": {
+      const value = outside(x);
+      return value && mul(value, x.size / value.size);
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Whether something comes out of a sum of `x`. */
+function hasOutside(x: Tensor, axes: readonly number[]): boolean {
+  switch (x.op.name) {
+    case "neg":
+    case "add":
+    case "sub":
+      return x.inputs.some((input) => hasOutside(input, axes));
+    case "mul":
+      return x.inputs.some((input) => constantAlong(input, axes) !== undefined);
+    case "div":
+      return constantAlong(x.inputs[1]!, axes) !== undefined;
+    default:
+      return x.op.name === "broadcast" && constantAlong(x, axes) !== undefined;
+  }
+}
+
 const sumOp: ReduceOp = {
   form: "reduce",
   name: "sum",
@@ -50,6 +115,7 @@ const sumOp: ReduceOp = {
     if (value !== undefined && isFloat(value * count)) return full(y.shape, value * count);
     return inTwo(x!, axes, sum);
   },
+  distribute: ([x], { axes }) => linearSum(x!, axes),
 };
 
 const maxOp: ReduceOp = {

@@ -186,7 +186,7 @@ describe("info --program", () => {
     expect(launches.filter(({ kind }) => kind === "dispatch").length).toBe(dispatches);
     expect(launches.reduce((sum, launch) => sum + (launch.flops ?? 0), 0)).toBe(flops);
     expect(launches.reduce((sum, launch) => sum + launch.bytes, 0)).toBe(bytes);
-    expect(launches.find(({ op }) => op === "scatterAdd")!.results).toEqual([[3, 3, 4, 4]]);
+    expect(launches.find(({ op }) => op === "addRows")!.results).toEqual([[3, 3, 4, 4]]);
     const { variables, slots, total } = described.memory;
     expect(variables + slots).toBe(total);
   });

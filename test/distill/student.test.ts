@@ -9,6 +9,7 @@ import {
   grad,
   interpret,
   mul,
+  neg,
   Program,
   Random,
   square,
@@ -80,12 +81,12 @@ const optionsOf = (model: typeof smooth): StudentOptions => ({
 /** Begin, S steps, turn, S adjoint steps, in float64 throughout. */
 function inFloat64(options: StudentOptions, values: State): State {
   const procedures = studentProcedures(options);
-  const { theta, history, lambda } = studentVariables(options);
+  const { theta, history, mu } = studentVariables(options);
   let state: State = {
     ...values,
     theta: new Float64Array(theta.size),
     history: new Float64Array(history.size),
-    lambda: new Float64Array(lambda.size),
+    mu: new Float64Array(mu.size),
   };
   const run = (procedure: Procedure, times = 1): void => {
     for (let time = 0; time < times; time++) {
@@ -129,10 +130,12 @@ function unrolled({ model, images }: StudentOptions, values: State): Float64Arra
     // As the weights are given to the student: rounded to float32.
     inputs[`mean${row.length}`] = new Float32Array(row.length).fill(1 / row.length);
   }
-  return interpret([loss, theta, ...grad(loss, [x, y, lr, start])], inputs);
+  const [dx, dy, dlr, lambda] = grad(loss, [x, y, lr, start]);
+  const mu = neg(mul(lr, lambda!));
+  return interpret([loss, theta, dx!, dy!, dlr!, mu], inputs);
 }
 
-const NAMES = ["loss", "theta", "gradImages", "gradLabels", "gradLr", "lambda"] as const;
+const NAMES = ["loss", "theta", "gradImages", "gradLabels", "gradLr", "mu"] as const;
 
 const gpu = sharedGpu();
 

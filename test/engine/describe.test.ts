@@ -31,7 +31,7 @@ describe("a launch", () => {
     expect(steps.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(4 * elements);
   });
 
-  test("that is a kernel moves its operands and its result, of a row set the row alone", async () => {
+  test("that is a kernel moves its operands and its result", async () => {
     const weights = variable("weights", [1000]);
     const weight = e.reshape(e.slice(weights, [0], [32]), [16, 2]);
     const [product] = await dispatches({ y: e.matmul(X, weight) });
@@ -43,9 +43,15 @@ describe("a launch", () => {
       ],
       [[64, 2]],
     ]);
+  });
+
+  test("that changes rows in place moves those rows alone", async () => {
     const row = variable("row", [], "u32");
     const [set] = await dispatches({ x: e.setRow(X, row, variable("value", [16])) });
-    expect(set).toMatchObject({ op: "setRow", bytes: 2 * 4 * 17 });
+    expect(set).toMatchObject({ op: "map", bytes: 4 * (16 + 1 + 16) });
+    const index = variable("index", [3], "u32");
+    const [add] = await dispatches({ x: e.addRows(X, index, variable("values", [3, 16])) });
+    expect(add).toMatchObject({ op: "addRows", bytes: 2 * 4 * (3 + 48) });
   });
 
   test("that is a region tells how many operations and folds it holds, and what it keeps", async () => {

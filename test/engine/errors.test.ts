@@ -3,10 +3,20 @@
 import { describe, expect, test } from "vitest";
 
 import * as e from "../../engine/index.ts";
-import { interpret, Program, ShapeError, type DType, type Shape } from "../../engine/index.ts";
+import {
+  interpret,
+  Program,
+  ShapeError,
+  type DType,
+  type Shape,
+  type Tensor,
+} from "../../engine/index.ts";
+import { apply } from "../../engine/graph/tensor.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const of = (shape: Shape, dtype: DType = "f32") => e.variable("t", shape, dtype);
+/** One node of two convolutions with the settings of the first. */
+const together = (a: Tensor, b: Tensor) => apply(a.op, [...a.inputs, ...b.inputs], a.params);
 const index = (...shape: number[]) => of(shape, "u32");
 
 /** A wrong line and what is said about it. */
@@ -84,6 +94,14 @@ const shapes: readonly Wrong[] = [
     "matmul: inner sizes must agree, got [2, 3]ᵀ and [3, 4]ᵀ",
   ],
   [
+    () =>
+      e.matmulSum([
+        [of([2, 3]), of([3, 4])],
+        [of([2, 5]), of([5, 4])],
+      ]),
+    "matmulSum: both products must have the same sizes, got [2, 3] · [3, 4] and [2, 5] · [5, 4]",
+  ],
+  [
     () => e.linear(of([2, 3]), of([4, 5])),
     "matmul: inner sizes must agree, got [2, 3] and [4, 5]ᵀ",
   ],
@@ -104,6 +122,25 @@ const shapes: readonly Wrong[] = [
     "conv2d: stride must be a whole number ≥ 1 and padding one ≥ 0, got 0 and 0",
   ],
   [
+    () =>
+      together(
+        e.conv2d(of([1, 3, 4, 4]), of([8, 3, 3, 3])),
+        e.conv2d(of([2, 3, 4, 4]), of([8, 3, 3, 3])),
+      ),
+    "conv2d: both pairs must have the same shapes, got [1, 3, 4, 4], [8, 3, 3, 3], [2, 3, 4, 4], [8, 3, 3, 3]",
+  ],
+  [
+    () => {
+      const { op, params } = e.conv2d(of([1, 3, 4, 4]), of([8, 3, 3, 3]));
+      return apply(op, [of([1, 3, 4, 4])], params);
+    },
+    "conv2d: inputs must be two or four, got 1",
+  ],
+  [
+    () => e.convKernelParts(of([2, 3, 4, 4]), of([2, 8, 2, 2]), [3, 3], { images: 0, bands: 1.5 }),
+    "convKernelParts: images and bands must be whole numbers ≥ 1, got 0 and 1.5",
+  ],
+  [
     () => e.convInput(of([1, 8, 4, 4]), of([8, 3, 3, 3]), [4, 4]),
     "convInput: g must have the shape [1, 8, 2, 2], got x [1, 3, 4, 4], k [8, 3, 3, 3] and g [1, 8, 4, 4]",
   ],
@@ -122,6 +159,14 @@ const shapes: readonly Wrong[] = [
   [
     () => e.scatterAdd(of([3, 2]), of([3]), 5),
     "scatterAdd: the index must be u32 of rank 1, got f32 [3]",
+  ],
+  [
+    () => e.addRows(of([4, 2]), index(3), of([2, 2])),
+    "addRows: g needs one row of [4, 2] for each index, got g [2, 2] and index [3]",
+  ],
+  [
+    () => e.addRows(of([4, 2]), index(), of([2])),
+    "addRows: the index must be u32 of rank 1, got u32 []",
   ],
   [
     () => e.setRow(of([4, 2]), index(), of([3])),
@@ -206,6 +251,10 @@ const values: readonly Wrong[] = [
   [
     () => interpret([e.gather(e.full([2], 1), index(1))], { t: [2] }),
     "gather: indices must be below 2, got 2",
+  ],
+  [
+    () => interpret([e.addRows(e.full([2], 1), index(1), e.full([1], 1))], { t: [2] }),
+    "addRows: indices must be below 2, got 2",
   ],
   [
     () => interpret([e.setRow(e.full([2], 1), index(), e.full([], 1))], { t: [2] }),

@@ -35,8 +35,16 @@ const TABLE: Readonly<Record<string, Row>> = {
 
 const ROWS = Object.entries(TABLE);
 
-/** Functions of engine/ops that make a variable or ask a question. */
-const NOT_OPS = new Set(["variable", "constantValue", "isFloat"]);
+/** Functions of engine/ops that make a variable, ask a question or choose a shader. */
+const NOT_OPS = new Set([
+  "variable",
+  "constantValue",
+  "isFloat",
+  "imageKernels",
+  "weightKernels",
+  "partKernels",
+  "partsFor",
+]);
 
 const FOLDER = new URL("../../engine/ops/", import.meta.url);
 const FILES = readdirSync(FOLDER).filter((file) => file.endsWith(".ts"));

@@ -168,6 +168,7 @@ class Builder {
     (c) => this.gather(c),
     (c) => this.scatter(c),
     (c) => this.setRow(c),
+    (c) => this.addRows(c),
     (c) => this.matmul(c),
     (c) => this.convolution(c),
     (c) => this.pool2d(c),
@@ -266,6 +267,14 @@ class Builder {
     return e.setRow(x, this.row, fit(this.pick(c), x.shape.slice(1), c.below(9)));
   }
 
+  private addRows(c: Choices): Tensor {
+    const picked = c.flag() ? this.pick(c) : c.of(this.floats);
+    const x = picked.rank === 0 ? fit(picked, [2, 3]) : picked;
+    const count = 1 + c.below(5);
+    const g = fit(this.pick(c), [count, ...x.shape.slice(1)], c.below(9));
+    return e.addRows(x, this.index(count, x.shape[0]!, c), g);
+  }
+
   private matmul(c: Choices): Tensor {
     const [m, k, n] = [c.of([1, 3, 33]), c.of([1, 4, 10]), c.of([1, 5, 33])];
     const [transposeA, transposeB] = [c.flag(), c.flag()];
@@ -310,6 +319,8 @@ function assigned(target: Tensor, t: Tensor, { floats, row }: Builder, c: Choice
     case 0:
       return c.of(floats.filter((v) => e.showShape(v.shape) === shape));
     case 1:
+      if (target.rank > 0 && c.flag())
+        return e.addRows(target, e.full([2], 0, "u32"), fit(t, [2, ...target.shape.slice(1)], 1));
       if ((target.shape[0] ?? 1) > 1)
         return e.setRow(target, row, fit(t, target.shape.slice(1), c.below(5)));
       return e.sub(target, 1);
@@ -368,8 +379,9 @@ export function isExact(outputs: readonly Tensor[], values: Values): boolean {
   const most = new Map(all.map((t, i) => [t, largest(results[i]!)]));
   return all.every((t, i) => {
     if (results[i]!.some((v) => counts(v) && !Number.isInteger(v * 16))) return false;
-    const adds = t.op.form === "reduce" || (t.op.form === "kernel" && t.op.name !== "setRow");
-    const terms = t.op.name === "scatterAdd" ? t.inputs[1]!.size : ownTerms(t);
+    const adds = t.op.form === "reduce" || t.op.form === "kernel";
+    const terms =
+      t.op.name === "scatterAdd" || t.op.name === "addRows" ? t.inputs[1]!.size : ownTerms(t);
     const sum = t.inputs.reduce(
       (product, x) => product * (x.dtype === "f32" ? most.get(x)! : 1),
       terms,

@@ -154,10 +154,11 @@ export async function unrollCase(gpu: Gpu, c: UnrollCase): Promise<Outcome> {
     program.run("step", c.steps);
     program.run("turn");
     program.run("adjoint", c.steps);
-    return await program.read("loss", "theta", "gradImages", "gradLabels", "gradLr", "lambda");
+    return await program.read("loss", "theta", "gradImages", "gradLabels", "gradLr", "mu");
   };
-  const [loss, theta, x, y, lr, lambda] = await run("exact");
+  const [loss, theta, x, y, lr, mu] = await run("exact");
   const [, , tx, ty, tlr] = await run("tesla");
+  const lambda = mu.map((value) => value / -c.lr);
   const gradient = (what: string, error: number): Check => ({ what, error, tolerance: 1e-3 });
 
   return {

@@ -33,6 +33,7 @@ export function ownTerms(t: Tensor): number {
   switch (t.op.form) {
     case "source":
     case "layout":
+    case "update":
       return 0;
     case "elementwise":
       return 1;

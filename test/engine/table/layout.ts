@@ -30,6 +30,12 @@ const setRow = (label: string, shape: Shape): Case => ({
   build: (x, i, value) => e.setRow(x, i, value),
 });
 
+const addRows = (label: string, shape: Shape, count: number): Case => ({
+  label,
+  inputs: [input(shape), constant([count], indices(shape[0]!)), input([count, ...shape.slice(1)])],
+  build: (x, index, g) => e.addRows(x, index, g),
+});
+
 const concat = (label: string, shapes: readonly Shape[], axis: number): Case => ({
   label,
   inputs: shapes.map((shape) => input(shape)),
@@ -139,6 +145,13 @@ export const layout: Readonly<Record<string, Row>> = {
     scatterAdd("rows of 64", [5, 64], 2),
     scatterAdd("rows of 65", [5, 5, 13], 2),
     scatterAdd("one row into 1", [1, 2], 1),
+  ),
+  addRows: row(
+    addRows("six rows to [3]", [3], 6),
+    addRows("one row to [4, 3]", [4, 3], 1),
+    addRows("more rows than there are", [2, 65], 9),
+    addRows("rows of 63", [5, 63], 3),
+    addRows("rows of 64", [5, 8, 8], 3),
   ),
   setRow: row(
     setRow("of [4, 3]", [4, 3]),

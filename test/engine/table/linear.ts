@@ -2,12 +2,10 @@
 
 import * as e from "../../../engine/index.ts";
 import type { Shape, Tensor } from "../../../engine/index.ts";
+import { apply } from "../../../engine/graph/tensor.ts";
 import { input, type Case, type Row } from "./row.ts";
 
-/**
- * M, K and N of products. A workgroup computes 32×32 elements; a subgroup, where there is one, 16 rows
- * of twice its lanes.
- */
+/** M, K and N of products. Tiles are of 8, 16 or 32 rows and columns; more in candidates.test.ts. */
 const PRODUCTS: readonly (readonly [number, number, number])[] = [
   [2, 1, 3],
   [15, 40, 17],
@@ -41,6 +39,23 @@ const products: readonly Case[] = [
   ...plainProducts,
 ];
 
+const sums: readonly Case[] = [0, 1, 2, 3].map((which) => {
+  const [transposeA, transposeB] = [which >= 2, which % 2 === 1];
+  const { label, inputs } = product([5, 6, 7], transposeA, transposeB);
+  return {
+    label: `two of ${label}`,
+    inputs: [...inputs, ...inputs],
+    build: (a, b, c, d) =>
+      e.matmulSum(
+        [
+          [a, b],
+          [c, d],
+        ],
+        { transposeA, transposeB },
+      ),
+  };
+});
+
 interface Convolution {
   readonly x: Shape;
   readonly k: Shape;
@@ -66,50 +81,112 @@ const VARIED: readonly Convolution[] = [1, 3, 5].flatMap((size, s) =>
 );
 
 /**
- * Sizes around what a group of invocations computes: 4 channels of 256 pixels, or 16 pixels of
- * twice as many channels as a subgroup has lanes.
+ * Sizes around what a group of invocations computes: 4 channels of 256 pixels, 16 pixels of four times
+ * as many channels as a subgroup has lanes, or tiles of workgroup memory of at most 64 by 128.
  */
 const AROUND_TILES: readonly Convolution[] = [
   { x: [1, 1, 1, 1], k: [1, 1, 1, 1], stride: 1, padding: 0 },
   { x: [1, 2, 4, 5], k: [2, 2, 3, 1], stride: 3, padding: 1 },
   { x: [1, 4, 3, 5], k: [4, 4, 1, 1], stride: 1, padding: 0 },
   { x: [1, 5, 4, 4], k: [15, 5, 1, 1], stride: 1, padding: 0 },
-  { x: [1, 17, 1, 17], k: [16, 17, 1, 1], stride: 1, padding: 0 },
+  { x: [1, 17, 1, 17], k: [33, 17, 1, 1], stride: 1, padding: 0 },
   { x: [1, 3, 1, 257], k: [3, 3, 1, 1], stride: 1, padding: 0 },
 ];
 
-type Build = (c: Convolution, y: Shape) => Pick<Case, "inputs" | "build">;
+/** 3×3 convolutions whose rows are whole vectors: one to eight to a tile, with channels around a subgroup's. */
+const VECTOR_ROWS: readonly Convolution[] = [
+  { x: [3, 1, 4, 4], k: [17, 1, 3, 3], stride: 1, padding: 1 },
+  { x: [2, 17, 3, 8], k: [3, 17, 3, 3], stride: 1, padding: 1 },
+  { x: [1, 3, 5, 16], k: [9, 3, 3, 3], stride: 1, padding: 1 },
+  { x: [2, 2, 2, 32], k: [8, 2, 3, 3], stride: 1, padding: 1 },
+  { x: [5, 4, 4, 8], k: [4, 4, 3, 3], stride: 1, padding: 1 },
+  { x: [1, 2, 2, 12], k: [2, 2, 3, 3], stride: 1, padding: 1 },
+];
 
+/** A convolution of two tensors of which the shapes are given. */
+type Build = (
+  c: Convolution,
+  y: Shape,
+) => { readonly shapes: readonly Shape[]; readonly build: (a: Tensor, b: Tensor) => Tensor };
+
+/** One node of the sum of two convolutions with the same settings. */
+function together(a: Tensor, b: Tensor): Tensor {
+  return apply(a.op, [...a.inputs, ...b.inputs], a.params);
+}
+
+/** Each convolution of one pair and, where its tiles are not plain ones, the sum of two. */
 const convolutions = (list: readonly Convolution[], of: Build): Row => ({
-  cases: list.map((c) => {
+  cases: list.flatMap((c): Case[] => {
     const y = e.conv2d(e.full(c.x, 0), e.full(c.k, 0), c).shape;
     const label = `x [${c.x.join(", ")}], k [${c.k.join(", ")}], stride ${c.stride}, padding ${c.padding}`;
-    return { label, interpreterOnly: c.interpreterOnly === true, ...of(c, y) };
+    const { shapes, build } = of(c, y);
+    const inputs = shapes.map((shape) => input(shape));
+    const interpreterOnly = c.interpreterOnly === true;
+    const one: Case = { label, interpreterOnly, inputs, build: (a, b) => build(a, b) };
+    if (list === VARIED) return [one];
+    const two: Case = {
+      label: `${label}, of two pairs`,
+      inputs: [...inputs, ...inputs],
+      build: (a1, b1, a2, b2) => together(build(a1, b1), build(a2, b2)),
+    };
+    return [one, two];
   }),
   derivative: "multilinear",
 });
 
-const two = (f: (a: Tensor, b: Tensor) => Tensor) => (a?: Tensor, b?: Tensor) => f(a!, b!);
-
 /** The three convolutions, for the same images and kernels. */
 const three = (list: readonly Convolution[]): Readonly<Record<string, Row>> => ({
   conv2d: convolutions(list, (c) => ({
-    inputs: [input(c.x), input(c.k)],
-    build: two((x, k) => e.conv2d(x, k, c)),
+    shapes: [c.x, c.k],
+    build: (x, k) => e.conv2d(x, k, c),
   })),
   convInput: convolutions(list, (c, y) => ({
-    inputs: [input(y), input(c.k)],
-    build: two((g, k) => e.convInput(g, k, c.x.slice(2), c)),
+    shapes: [y, c.k],
+    build: (g, k) => e.convInput(g, k, c.x.slice(2), c),
   })),
   convKernel: convolutions(list, (c, y) => ({
-    inputs: [input(c.x), input(y)],
-    build: two((x, g) => e.convKernel(x, g, c.k.slice(2), c)),
+    shapes: [c.x, y],
+    build: (x, g) => e.convKernel(x, g, c.k.slice(2), c),
   })),
 });
 
+/** Rows of the same ops, one after the other. */
+function joined(...parts: readonly Readonly<Record<string, Row>>[]): Readonly<Record<string, Row>> {
+  const names = Object.keys(parts[0]!);
+  return Object.fromEntries(
+    names.map((name): [string, Row] => {
+      const cases = parts.flatMap((part) => part[name]!.cases);
+      return [name, { ...parts[0]![name]!, cases }];
+    }),
+  );
+}
+
+const aroundTiles = joined(three(AROUND_TILES), three(VECTOR_ROWS));
+
+/** Parts that divide evenly, leave a smaller last one, and leave one empty. */
+const parts: readonly Case[] = [
+  { images: 2, bands: 3, x: [4, 2, 3, 5] },
+  { images: 3, bands: 2, x: [5, 3, 3, 4] },
+  { images: 4, bands: 1, x: [5, 1, 4, 4] },
+].map(({ images, bands, x }): Case => {
+  const [n, c, h, w] = x as [number, number, number, number];
+  return {
+    label: `x [${x.join(", ")}], ${images} groups of images, ${bands} bands of rows`,
+    inputs: [input(x), input([n, 2, h, w]), input(x), input([n, 2, h, w])],
+    build: (...t) => {
+      const [a, b] = [0, 2].map((i) =>
+        e.convKernelParts(t[i]!, t[i + 1]!, [3, 3], { padding: 1, images, bands }),
+      );
+      return c === 1 ? e.add(a!, b!) : together(a!, b!);
+    },
+  };
+});
+
 export const linear: Readonly<Record<string, Row>> = {
-  ...three([...VARIED, ...AROUND_TILES]),
+  ...joined(three(VARIED), aroundTiles),
+  convKernelParts: { cases: parts, derivative: "multilinear" },
   matmul: { cases: products, derivative: "multilinear" },
+  matmulSum: { cases: sums, derivative: "multilinear" },
   linear: {
     cases: [
       {
@@ -129,6 +206,6 @@ export const linear: Readonly<Record<string, Row>> = {
 
 /** What is enough for kernels of the same ops that the adapter at hand does not prefer. */
 export const tiles: Readonly<Record<string, Row>> = {
-  ...three(AROUND_TILES),
+  ...aroundTiles,
   matmul: { cases: plainProducts, derivative: "multilinear" },
 };
