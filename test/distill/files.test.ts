@@ -18,6 +18,7 @@ import {
   fileError,
   FileError,
   openRunFolder,
+  proveWritable,
   readBytes,
   writeAtomic,
 } from "../../distill/files.ts";
@@ -115,6 +116,29 @@ describe("openRunFolder", () => {
     expect(() => openRunFolder(folder)).toThrow(
       `${folder}: must be writable by this user, got permission denied (EACCES)`,
     );
+  });
+});
+
+describe("proveWritable", () => {
+  it("lets a new file and an old one pass, and leaves no trace", () => {
+    const path = join(folder, "trace.json");
+    proveWritable(path);
+    expect(readdirSync(folder)).toEqual([]);
+    writeFileSync(path, "before");
+    proveWritable(path);
+    expect(readFileSync(path, "utf8")).toBe("before");
+    expect(readdirSync(folder)).toEqual(["trace.json"]);
+  });
+
+  it("refuses a folder, and what has none", () => {
+    expect(() => proveWritable(folder)).toThrow(
+      new FileError(`${folder}: must be a file, got a folder (EISDIR)`),
+    );
+    const path = join(folder, "no", "trace.json");
+    expect(() => proveWritable(path)).toThrow(
+      new FileError(`${path}: its folder must exist, got none (ENOENT)`),
+    );
+    expect(readdirSync(folder)).toEqual([]);
   });
 });
 
