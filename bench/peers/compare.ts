@@ -74,47 +74,50 @@ interface Ready {
   readonly checked: { readonly firstMs: number; readonly error: number };
 }
 
+/** A peer's samples of a row. */
+export interface Samples {
+  /** Of one run each, in ms. */
+  readonly times: number[];
+  peakMiB: number;
+  /** Why there are no more of them, where it failed. */
+  failed?: string;
+}
+
 /**
  * Samples every peer in turn, round after round, so that whatever else the machine does meets all
- * alike: times of one run in ms, and the most memory, by peer; a message where one failed.
+ * alike. A first turn warms up and tells how often a sample repeats its work.
  */
 export async function interleave(
   peers: readonly Pick<Ready, "name" | "contender">[],
   { rounds, sampleMs, budgetMs }: Sampling,
-): Promise<Map<string, { readonly times: number[]; peakMiB: number } | { failed: string }>> {
-  const results = new Map<string, { times: number[]; peakMiB: number } | { failed: string }>();
-  const repeats = new Map<string, number>();
-  const spent = new Map<string, number>();
-  const sample = async (
-    { name, contender }: Pick<Ready, "name" | "contender">,
-    times: number,
-  ): Promise<number | undefined> => {
-    const reply = await contender.ask({ do: "sample", times });
+): Promise<Map<string, Samples>> {
+  const turns = peers.map(({ name, contender }) => {
+    const samples: Samples = { times: [], peakMiB: 0 };
+    return { name, contender, samples, repeats: 1, spentMs: 0 };
+  });
+  const sample = async (turn: (typeof turns)[number]): Promise<number> => {
+    const reply = await turn.contender.ask({ do: "sample", times: turn.repeats });
     if (!("ms" in reply)) {
-      results.set(name, { failed: messageOf(reply) });
-      return undefined;
+      turn.samples.failed = messageOf(reply);
+      return NaN;
     }
-    const known = results.get(name);
-    const kept = known && "times" in known ? known : { times: [], peakMiB: 0 };
-    kept.peakMiB = Math.max(kept.peakMiB, reply.peakMiB);
-    results.set(name, kept);
-    spent.set(name, (spent.get(name) ?? 0) + reply.ms);
-    return reply.ms / times;
+    turn.samples.peakMiB = Math.max(turn.samples.peakMiB, reply.peakMiB);
+    turn.spentMs += reply.ms;
+    return reply.ms / turn.repeats;
   };
-  for (const peer of peers) {
-    const ms = await sample(peer, 1);
-    if (ms !== undefined) repeats.set(peer.name, Math.max(1, Math.round(sampleMs / ms)));
+  for (const turn of turns) {
+    const ms = await sample(turn);
+    // What takes as long as all its samples may has no need to warm up.
+    if (ms > budgetMs) turn.samples.times.push(ms);
+    turn.repeats = Math.max(1, Math.round(sampleMs / ms));
   }
   for (let round = 0; round < rounds; round++)
-    for (const peer of peers) {
-      const times = repeats.get(peer.name);
-      if (times === undefined || (round > 0 && spent.get(peer.name)! > budgetMs)) continue;
-      const ms = await sample(peer, times);
-      const kept = results.get(peer.name);
-      if (ms === undefined) repeats.delete(peer.name);
-      else if (kept && "times" in kept) kept.times.push(ms);
+    for (const turn of turns) {
+      const { samples, spentMs } = turn;
+      const done = samples.times.length > 0 && spentMs > budgetMs;
+      if (samples.failed === undefined && !done) samples.times.push(await sample(turn));
     }
-  return results;
+  return new Map(turns.map(({ name, samples }) => [name, samples]));
 }
 
 const messageOf = (reply: Reply): string =>
@@ -210,25 +213,22 @@ async function compareIn(
   if (ready[0]?.name !== ours)
     throw new Error(`peers: ours must run, got ${results.get(ours)?.note ?? "nothing"}`);
   const samples = await interleave(ready, sampling);
-  const medianOf = (name: string): number | undefined => {
-    const sampled = samples.get(name);
-    return sampled && "times" in sampled ? median(sampled.times) : undefined;
-  };
+  const oursMs = median(samples.get(ours)!.times);
   for (const { name, checked: facts } of ready) {
-    const sampled = samples.get(name)!;
-    if ("failed" in sampled) {
-      results.set(name, { peer: name, status: "failed", ...facts, note: sampled.failed });
+    const { times, peakMiB, failed } = samples.get(name)!;
+    if (failed !== undefined) {
+      results.set(name, { peer: name, status: "failed", ...facts, note: failed });
       continue;
     }
-    const medianMs = median(sampled.times);
+    const medianMs = median(times);
     results.set(name, {
       peer: name,
       status: "timed",
       medianMs,
-      ratio: medianMs / (medianOf(ours) ?? NaN),
+      ratio: medianMs / oursMs,
       ...(flops === undefined ? {} : { gflops: flops / medianMs / 1e6 }),
       ...facts,
-      peakMiB: sampled.peakMiB,
+      peakMiB,
     });
   }
   return entries.map(({ name }) => results.get(name)!);

@@ -19,17 +19,21 @@ interface Frame {
   readonly compile: Jax["jit"];
 }
 
-/**
- * `own`: the package's convolution. `products`: sums of matrix products, which its wasm backend has
- * fast code for.
- */
-export type Convolution = "own" | "products";
-
-/**
- * Whether the images reach a student's loss by closure, or as an argument that is not differentiated,
- * as one would first write it: then their gradient comes out as zero.
- */
-export type ImagesBy = "closure" | "argument";
+/** How a user might write it. */
+export interface Variant {
+  /**
+   * `own`: the package's convolution. `products`: sums of matrix products, which its wasm backend has
+   * fast code for.
+   */
+  readonly convolution: "own" | "products";
+  /** What goes through its compiler: everything, nothing, or all but gradients of gradients. */
+  readonly compiled: "all" | "first order" | "nothing";
+  /**
+   * How the images reach a student's loss: by closure, or as an argument that is not differentiated,
+   * as one would first write it; then their gradient comes out as zero.
+   */
+  readonly images: "closure" | "argument";
+}
 
 /** θ - lr ∇ℓ for every parameter. */
 const step = (parameters: readonly Value[], gradient: readonly Value[]): Value[] =>
@@ -70,7 +74,7 @@ function teacherStep(
 
 function iteration(
   { jax, layout, compile }: Frame,
-  imagesBy: ImagesBy,
+  imagesBy: Variant["images"],
   { width, batch, steps }: Task & { kind: "iteration" },
   inputs: Arrays,
 ): Prepared {
@@ -164,41 +168,38 @@ function convolution(
 
 export async function openJax(
   device: "webgpu" | "wasm",
-  convolutionBy: Convolution,
-  imagesBy: ImagesBy,
+  { convolution: by, compiled, images }: Variant,
   { adapter: wanted }: OpenOptions,
 ): Promise<Peer> {
   const adapter = device === "webgpu" ? await installNavigator(wanted) : undefined;
   if (!adapter) setNavigator();
   const jax = (await load("@jax-js/jax")) as Jax;
-  // Compiled for wasm, its convolution takes in the padding and then runs twelve times slower.
-  const eager = device === "wasm" && convolutionBy === "own";
-  const frame: Frame = {
-    jax,
-    layout: { own: ownLayout, products: productLayout }[convolutionBy](jax),
-    compile: eager ? (f) => f : jax.jit,
-  };
   await jax.init(device);
   jax.defaultDevice(device);
+  const layout = { own: ownLayout, products: productLayout }[by](jax);
+  const eager: Jax["jit"] = (f) => f;
+  const first: Frame = { jax, layout, compile: compiled === "nothing" ? eager : jax.jit };
+  const second: Frame = { jax, layout, compile: compiled === "all" ? jax.jit : eager };
+  const prepare = (task: Task, inputs: Arrays): Prepared => {
+    switch (task.kind) {
+      case "matmul": {
+        const shape = [task.n, task.n];
+        const a = jax.numpy.array(inputs["a"]!, { shape });
+        const b = jax.numpy.array(inputs["b"]!, { shape });
+        return runner(jax, () => jax.numpy.matmul(a.ref, b.ref));
+      }
+      case "conv":
+        return convolution(first, task, inputs);
+      case "teacher step":
+        return teacherStep(first, task, inputs);
+      case "iteration":
+        return iteration(second, images, task, inputs);
+    }
+  };
   return {
     versions: { "@jax-js/jax": versionOf("@jax-js/jax") },
     ...(adapter ? { adapter } : {}),
-    prepare(task, inputs) {
-      switch (task.kind) {
-        case "matmul": {
-          const shape = [task.n, task.n];
-          const a = jax.numpy.array(inputs["a"]!, { shape });
-          const b = jax.numpy.array(inputs["b"]!, { shape });
-          return Promise.resolve(runner(jax, () => jax.numpy.matmul(a.ref, b.ref)));
-        }
-        case "conv":
-          return Promise.resolve(convolution(frame, task, inputs));
-        case "teacher step":
-          return Promise.resolve(teacherStep(frame, task, inputs));
-        case "iteration":
-          return Promise.resolve(iteration(frame, imagesBy, task, inputs));
-      }
-    },
+    prepare: (task, inputs) => Promise.resolve(prepare(task, inputs)),
   };
 }
 

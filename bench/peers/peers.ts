@@ -2,13 +2,16 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { openGpuJs } from "./gpujs.ts";
-import { openJax } from "./jax.ts";
+import { openJax, type Variant } from "./jax.ts";
 import { openOurs } from "./ours.ts";
 import type { OpenOptions, Peer } from "./peer.ts";
 import { openTensorFlow } from "./tensorflow.ts";
 import type { Task } from "./tasks.ts";
 
 type Opener = (options: OpenOptions) => Promise<Peer>;
+
+const plain: Variant = { convolution: "own", compiled: "nothing", images: "closure" };
+const products: Variant = { ...plain, convolution: "products" };
 
 /** Peers that run in Node, and the kinds of task that a variant is for; all kinds when absent. */
 const nodePeers: Readonly<
@@ -24,26 +27,31 @@ const nodePeers: Readonly<
     only: ["conv", "teacher step", "iteration"],
   },
   "tfjs cpu": { open: (options) => openTensorFlow("cpu", "patched", options) },
-  "tfjs wasm as published": {
+  "tfjs wasm, as published": {
     open: (options) => openTensorFlow("wasm", "published", options),
     only: ["teacher step", "iteration"],
   },
-  "tfjs webgpu as published": {
+  "tfjs webgpu, as published": {
     open: (options) => openTensorFlow("webgpu", "published", options),
     only: ["iteration"],
   },
-  "tfjs wasm rules added": {
+  "tfjs wasm, rules added": {
     open: (options) => openTensorFlow("wasm", "added", options),
     only: ["iteration"],
   },
-  "jax-js webgpu": { open: (options) => openJax("webgpu", "own", "closure", options) },
-  "jax-js wasm": { open: (options) => openJax("wasm", "own", "closure", options) },
+  "jax-js webgpu": { open: (options) => openJax("webgpu", { ...plain, compiled: "all" }, options) },
+  // Compiled for wasm, its convolution takes in the padding and then runs twelve times slower.
+  "jax-js wasm": { open: (options) => openJax("wasm", plain, options) },
   "jax-js wasm rewritten": {
-    open: (options) => openJax("wasm", "products", "closure", options),
+    open: (options) => openJax("wasm", { ...products, compiled: "first order" }, options),
     only: ["conv", "teacher step", "iteration"],
   },
-  "jax-js wasm image as argument": {
-    open: (options) => openJax("wasm", "own", "argument", options),
+  "jax-js wasm rewritten, compiled": {
+    open: (options) => openJax("wasm", { ...products, compiled: "all" }, options),
+    only: ["iteration"],
+  },
+  "jax-js wasm, images an argument": {
+    open: (options) => openJax("wasm", { ...products, images: "argument" }, options),
     only: ["iteration"],
   },
 };
