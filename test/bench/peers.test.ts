@@ -20,7 +20,7 @@ import { Session } from "../../bench/peers/session.ts";
 import { heading, resultLine, table } from "../../bench/peers/table.ts";
 import { inputsOf, type Row } from "../../bench/peers/tasks.ts";
 
-const opening: OpenOptions = { adapter: "", profile: "safe", slowPolling: false };
+const opening: OpenOptions = { adapter: "", checks: "safe", slowPolling: false };
 const sampling = { rounds: 3, sampleMs: 100, budgetMs: 1000 };
 const row: Row = { name: "matmul 2", task: { kind: "matmul", n: 2 }, flops: 16 };
 
