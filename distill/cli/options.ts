@@ -71,7 +71,7 @@ export function withAdapter<T>(
  * Multiplications of a minibatch's forward pass, roughly, below which kernels are so small that a
  * software adapter runs them faster on one thread than it wakes a second.
  */
-const SMALL_WORK = 8e6;
+const SMALL_WORK = 2e7;
 
 /** Work on the adapter as it suits some recipes. */
 export function withGpu<T>(
