@@ -158,4 +158,9 @@ async function parseArguments(argv: readonly string[]): Promise<Arguments> {
   };
 }
 
-await main(await parseArguments(process.argv.slice(2)));
+try {
+  await main(await parseArguments(process.argv.slice(2)));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -214,6 +214,7 @@ describe("the choice", () => {
       selectRows(options).map(({ name }) => name);
     expect(names({ filter: "conv" })).toHaveLength(3);
     expect(names({ quick: true })).not.toContain("matmul 1024");
+    expect(names({ quick: true, filter: "1024" })).toEqual(["matmul 1024"]);
     expect(names({ large: true, filter: "n500" })).toEqual(["iteration ConvNetD3 w128 n500 s80"]);
     expect(() => selectRows({ filter: "lstm" })).toThrow(/^--filter: must be .*, got "lstm"$/);
   });
