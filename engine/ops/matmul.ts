@@ -117,8 +117,11 @@ function tilings(size: Sizes, transposeB: boolean, target: Target): readonly Til
   const { matrix, precision, subgroupSize } = target;
   if (matrix && precision === "f16") return [matrixTiling(matrix, subgroupSize)];
   const plain: Tiling = { shader: "matmul", rows: 32, columns: 32 };
-  if (target.software)
-    return target.subgroupSize < 4 ? [plain] : lanes(size, transposeB, target.subgroupSize);
+  if (target.software) {
+    const wide = subgroupSize < 4 ? [] : lanes(size, transposeB, subgroupSize);
+    // A small product takes no longer by the kernel that compiles three times as fast.
+    return size.M * size.K * size.N < SMALL ? [plain, ...wide] : [...wide, plain];
+  }
   return [...workgroups(size), plain];
 }
 
@@ -129,6 +132,9 @@ function matrixTiling(
   const constants = { MM, MK, MN, LANES };
   return { shader: "matmul_matrix", rows: 4 * MM, columns: 4 * MN, constants };
 }
+
+/** Products below which any kernel does. */
+const SMALL = 2 ** 17;
 
 /** Products from which the long compilation of 32 rows at a time is made up for. */
 const LARGE = 2 ** 24;
