@@ -180,7 +180,7 @@ class Emitter {
       const at = (t: Tensor): Value => puller.pull(t, unflatten(run, t.shape), scope);
       folds.forEach((t, k) => {
         const element = widened(at(t.inputs[0]!), "f32", vector);
-        const [partial] = [partials[k]!];
+        const partial = partials[k]!;
         scope.lines.push(`${partial} = ${(t.op as ReduceOp).wgsl(partial, element)};`);
         puller.flops += scope.times * (vector ? 4 : 1);
       });
