@@ -1,12 +1,13 @@
 /** @file Contact sheets: a set of images as one PNG to look at. */
 import { encode } from "fast-png";
 
-import { denormalise } from "./data/dataset.ts";
-import type { ImageShape, Normalisation } from "./data/dataset.ts";
+import type { ImageShape } from "./data/dataset.ts";
+import { toPixels, type Preprocessing } from "./data/preprocess.ts";
 
-export interface ContactSheet extends ImageShape, Normalisation {
-  /** `[rows·columns, C, H, W]`, normalised, row after row of the sheet. */
+export interface ContactSheet extends ImageShape {
+  /** `[rows·columns, C, H, W]` in the network's input space, row after row of the sheet. */
   readonly images: Float32Array;
+  readonly preprocessing: Preprocessing;
   /** One row a class. */
   readonly rows: number;
   readonly columns: number;
@@ -21,7 +22,7 @@ const GAP_GREY = 128;
 
 /**
  * The images as PNG bytes, grey for 1 channel and RGB for 3, enlarged by nearest neighbour. A value
- * is denormalised (x·std + mean), cut off below 0 and above 1 without rescaling, so that equal values
+ * becomes a raw pixel, cut off below 0 and above 1 without rescaling, so that equal values
  * look equal everywhere on the sheet, and rounded to 0..255; NaN is black. The same input gives the
  * same bytes. Throws RangeError when the images don't fit.
  */
@@ -41,7 +42,7 @@ export function contactSheet(sheet: ContactSheet): Uint8Array {
         `${rows} rows of ${columns}, got ${sheet.images.length} values`,
     );
   }
-  const raw = denormalise(sheet.images, sheet);
+  const raw = toPixels(sheet.images, sheet.preprocessing, sheet);
   const sheetHeight = GAP + rows * (height * scale + GAP);
   const sheetWidth = GAP + columns * (width * scale + GAP);
   // This array clamps and rounds what is stored into it.

@@ -4,8 +4,9 @@ import { appendFileSync } from "node:fs";
 import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
 import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
-import type { Dataset } from "./data/dataset.ts";
-import { loadDataset } from "./data/registry.ts";
+import type { Dataset, ImageShape, Source } from "./data/dataset.ts";
+import { preprocess } from "./data/preprocess.ts";
+import { loadSource } from "./data/registry.ts";
 import { readDistilled, writeDistilled } from "./distilled.ts";
 import { evaluate, type Accuracies } from "./evaluate.ts";
 import { fileError, FileError, openRunFolder, writeAtomic } from "./files.ts";
@@ -19,19 +20,48 @@ import { teach } from "./teacher.ts";
 import { Trainer, type TrainingSet } from "./train.ts";
 import type { TrajectoryBuffer } from "./trajectory.ts";
 
+/** A recipe with what it names: known before a device is open. */
+export interface Work {
+  readonly recipe: Recipe;
+  readonly source: Source;
+  readonly model: Model;
+}
+
+/**
+ * Loads the recipe's data and builds its network.
+ * @throws DataError, ModelError.
+ */
+export async function workOf(recipe: Recipe): Promise<Work> {
+  const source = await loadSource(recipe.dataset);
+  return { recipe, source, model: modelFor(recipe, source) };
+}
+
+/** The recipe's network for images and classes like the source's. */
+function modelFor(
+  recipe: Recipe,
+  like: ImageShape & { readonly classes: readonly string[] },
+): Model {
+  const task = { channels: like.channels, size: like.height, classes: like.classes.length };
+  return buildModel(recipe.network, task, { width: recipe.width });
+}
+
 /** What the steps of a run share. */
 export interface RunContext {
   readonly gpu: Gpu;
   readonly folder: string;
   readonly progress: Progress;
+  readonly dataset: Dataset;
+  readonly model: Model;
 }
 
-/** The recipe's data and network. */
-export function taskOf(recipe: Recipe): { dataset: Dataset; model: Model } {
-  const dataset = loadDataset(recipe.dataset);
-  const { channels, height: size, classes } = dataset;
-  const task = { channels, size, classes: classes.length };
-  return { dataset, model: buildModel(recipe.network, task, { width: recipe.width }) };
+/** The context of a run in `folder`, its data brought into the network's input space. */
+export function openRun(
+  gpu: Gpu,
+  { source, model }: Work,
+  folder: string,
+  progress: Progress,
+): RunContext {
+  return { gpu, folder, progress, dataset: preprocess(source), model };
 }
 
 /** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */
@@ -40,10 +70,9 @@ const randomOf = (recipe: Recipe, purpose: string): Random =>
 
 /** The recipe's teachers in `<folder>/buffer`, trained unless they are there. */
 export function teachersOf(
-  { gpu, folder, progress }: RunContext,
+  { gpu, folder, progress, dataset, model }: RunContext,
   recipe: Recipe,
 ): Promise<TrajectoryBuffer> {
-  const { dataset, model } = taskOf(recipe);
   const random = randomOf(recipe, "teachers");
   return teach({ gpu, dataset, model, recipe, folder: join(folder, "buffer"), random, progress });
 }
@@ -62,8 +91,7 @@ export async function distil(
   recipe: Recipe,
   teachers: TrajectoryBuffer,
 ): Promise<DistilledSet> {
-  const { gpu, folder, progress } = context;
-  const { dataset, model } = taskOf(recipe);
+  const { gpu, folder, progress, dataset, model } = context;
   const { ipc, iterations } = recipe;
   using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
   const random = randomOf(recipe, `distil ipc ${ipc}`);
@@ -84,7 +112,8 @@ export async function distil(
   } finally {
     progress.stop();
   }
-  const { channels, height, width, classes, mean, std } = dataset;
+  const { channels, height, width, classes, preprocessing } = dataset;
+  const { mean, std } = preprocessing;
   const rows = classes.length;
   writeDistilled(distilledFile(folder, ipc), set, [rows * ipc, channels, height, width], {
     dataset: recipe.dataset,
@@ -118,12 +147,11 @@ export function beginRun(folder: string): string {
 
 /** Trains fresh networks on sets, one a seed, by the recipe's protocol; `lr` is the sets' own. */
 async function score(
-  { gpu, folder, progress }: RunContext,
+  { gpu, folder, progress, dataset, model }: RunContext,
   recipe: Recipe,
   row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
   setOf: (seed: number) => TrainingSet,
 ): Promise<ResultRow> {
-  const { dataset, model } = taskOf(recipe);
   const { num_eval: seeds, momentum, weight_decay: weightDecay } = recipe.evaluation;
   const { method, ipc, lr, epochs, batch } = row;
   const settings = { seeds, epochs, batch, lr, momentum, weightDecay };
@@ -148,7 +176,7 @@ const baselineLr = (recipe: Recipe): number => recipe.evaluation.lr ?? recipe.lr
 
 /** The row of the whole training set: the teachers' minibatches and passes over the data. */
 export function scoreWhole(context: RunContext, recipe: Recipe): Promise<ResultRow> {
-  const { dataset } = taskOf(recipe);
+  const { dataset } = context;
   const { epochs, batch } = recipe.teachers;
   const ipc = Math.round(dataset.train.count / dataset.classes.length);
   const row = { method: "full", ipc, lr: baselineLr(recipe), epochs: 2 * epochs, batch } as const;
@@ -162,7 +190,7 @@ export async function scoreRandom(
   recipe: Recipe,
   teachers: TrajectoryBuffer,
 ): Promise<ResultRow[]> {
-  const { dataset, model } = taskOf(recipe);
+  const { dataset, model } = context;
   const { ipc } = recipe;
   const random = randomOf(recipe, `random real ipc ${ipc}`);
   const draws = Array.from({ length: recipe.evaluation.num_eval }, (_, seed) =>
@@ -181,11 +209,10 @@ export async function scoreRandom(
  * The distilled set of a recipe in a run's folder.
  * @throws FileError when it is damaged, or was made for other data or another network.
  */
-export function distilledFor(folder: string, recipe: Recipe): DistilledSet {
-  const { dataset } = taskOf(recipe);
+export function distilledFor(folder: string, { recipe, source }: Work): DistilledSet {
   const path = distilledFile(folder, recipe.ipc);
   const file = readDistilled(path);
-  const { channels, height, width, classes } = dataset;
+  const { channels, height, width, classes } = source;
   const rows = recipe.ipc * classes.length;
   const wanted = {
     dataset: recipe.dataset,
@@ -210,9 +237,10 @@ export function distilledFor(folder: string, recipe: Recipe): DistilledSet {
 
 /** The row of a distilled set, read back from its file; throws as {@link distilledFor}. */
 export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
-  const { dataset } = taskOf(recipe);
+  const { dataset, model } = context;
   const { ipc } = recipe;
-  const { images, labels, lr } = distilledFor(context.folder, recipe);
+  const work = { recipe, source: dataset, model };
+  const { images, labels, lr } = distilledFor(context.folder, work);
   const { epoch_eval_train: epochs, batch } = recipe.evaluation;
   const set = syntheticSet(images, labels, dataset.classes.length);
   return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, () => set);

@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 import { Gpu } from "../engine/gpu/device.ts";
 import { createProgress } from "../distill/progress.ts";
 import { readRecipe, resolveRecipe, shippedRecipes } from "../distill/recipe.ts";
-import { beginRun, distil, teachersOf } from "../distill/run.ts";
+import { beginRun, distil, openRun, teachersOf, workOf } from "../distill/run.ts";
 import { unrollCase } from "./golden/cases.ts";
 import { DOUBLES, doubles } from "./support/doubling.ts";
 
@@ -39,7 +39,8 @@ test("the digits are taught to a small network, and two iterations distil them",
   try {
     using gpu = await Gpu.open({ threads: "one" });
     beginRun(folder);
-    const context = { gpu, folder, progress: createProgress({ quiet: true }) };
+    const progress = createProgress({ quiet: true });
+    const context = openRun(gpu, await workOf(recipe), folder, progress);
     const teachers = await teachersOf(context, recipe);
     const { images, labels, lr } = await distil(context, recipe, teachers);
     expect([...images, ...labels, lr].every(Number.isFinite)).toBe(true);

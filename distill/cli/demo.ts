@@ -2,11 +2,19 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import yargs from "yargs";
-import type { Gpu } from "../../engine/index.ts";
 import { writeAtomic } from "../files.ts";
-import type { Progress } from "../progress.ts";
 import { readRecipe, recipesToYaml, shippedRecipes, type Recipe } from "../recipe.ts";
-import { beginRun, distil, scoreDistilled, scoreRandom, scoreWhole, teachersOf } from "../run.ts";
+import {
+  beginRun,
+  distil,
+  openRun,
+  scoreDistilled,
+  scoreRandom,
+  scoreWhole,
+  teachersOf,
+  workOf,
+  type RunContext,
+} from "../run.ts";
 import { formatTable, type ResultRow } from "../table.ts";
 import { reportError } from "./main.ts";
 import { commonOptions, progressFor, withGpu } from "./options.ts";
@@ -14,7 +22,7 @@ import { strictly } from "./usage.ts";
 
 /** Distils by each recipe into the folder and returns the table's rows. */
 async function demo(
-  context: { gpu: Gpu; folder: string; progress: Progress },
+  context: RunContext,
   recipes: readonly [Recipe, ...Recipe[]],
 ): Promise<ResultRow[]> {
   const { gpu, folder, progress } = context;
@@ -40,11 +48,13 @@ try {
   const recipe = (name: string): Recipe => readRecipe(shipped.get(name)!);
   const recipes = [recipe("digits-ipc1"), recipe("digits-ipc10")] as const;
   const begun = performance.now();
-  await withGpu(args, recipes, async (gpu) => {
+  const works = await Promise.all(recipes.map(workOf));
+  await withGpu(args, works, async (gpu) => {
     // A demo shows all of the work, every time.
     rmSync(join("runs", "demo"), { recursive: true, force: true });
     const folder = beginRun(join("runs", "demo"));
-    const rows = await demo({ gpu, folder, progress: progressFor(args) }, recipes);
+    // Both recipes are of one data set and one network.
+    const rows = await demo(openRun(gpu, works[0]!, folder, progressFor(args)), recipes);
     console.log(`\n${formatTable(rows)}\n`);
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     console.log(`Done in ${seconds} s. Look at runs/demo/images-ipc1.png and images-ipc10.png.`);

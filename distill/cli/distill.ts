@@ -1,7 +1,8 @@
 /** @file `potstill distill`: teachers, matching, pictures and results of one recipe in a folder. */
 import { join } from "node:path";
 import type { Argv, CommandModule } from "yargs";
-import { loadDataset } from "../data/registry.ts";
+import type { Source } from "../data/dataset.ts";
+import { loadSource } from "../data/registry.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import {
   readRecipe,
@@ -13,7 +14,15 @@ import {
   type Recipe,
   type RecipeOverrides,
 } from "../recipe.ts";
-import { beginRun, distil, scoreDistilled, taskOf, teachersOf } from "../run.ts";
+import {
+  beginRun,
+  distil,
+  openRun,
+  scoreDistilled,
+  teachersOf,
+  workOf,
+  type Work,
+} from "../run.ts";
 import { formatTable } from "../table.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
@@ -48,8 +57,8 @@ function overridesOf(args: Readonly<Record<string, unknown>>): RecipeOverrides {
 }
 
 /** The shipped recipe of a data set whose images a class come nearest to `ipc`. */
-function shippedFor(dataset: string, ipc: number): Recipe {
-  loadDataset(dataset);
+async function shippedFor(dataset: string, ipc: number): Promise<Recipe> {
+  await loadSource(dataset);
   const recipes = [...shippedRecipes()]
     .filter(([name]) => name.startsWith(`${dataset}-`))
     .map(([, file]) => readRecipe(file));
@@ -61,10 +70,11 @@ function shippedFor(dataset: string, ipc: number): Recipe {
 }
 
 /**
- * The recipe that the arguments ask for: a file or a shipped one, with the flags over it.
- * @throws RecipeError when settings do not fit together, FileError when the file cannot be read.
+ * The recipe that the arguments ask for, with its work: a file or a shipped one, the flags over it.
+ * @throws RecipeError when settings do not fit together or the data, FileError when the file cannot
+ * be read, DataError, ModelError.
  */
-export function recipeOf(args: DistillArguments & Readonly<Record<string, unknown>>): Recipe {
+async function workFor(args: DistillArguments & Readonly<Record<string, unknown>>): Promise<Work> {
   const overrides = overridesOf(args);
   const { dataset, recipe: file } = args;
   const { ipc } = overrides;
@@ -74,25 +84,26 @@ export function recipeOf(args: DistillArguments & Readonly<Record<string, unknow
     ]);
   const base =
     file === undefined
-      ? shippedFor(dataset!, typeof ipc === "number" && ipc >= 1 ? ipc : 1)
+      ? await shippedFor(dataset!, typeof ipc === "number" && ipc >= 1 ? ipc : 1)
       : readRecipe(file);
   if (dataset !== undefined && base.dataset !== dataset)
     throw new RecipeError([`${file!}: dataset must be ${dataset}, got ${base.dataset}`]);
-  const recipe = resolveRecipe(base, overrides);
+  const work = await workOf(resolveRecipe(base, overrides));
   // A recipe for more images a class has larger minibatches than a smaller set can fill.
-  const count = recipe.ipc * loadDataset(recipe.dataset).classes.length;
-  return overrides.batch_syn === undefined && recipe.batch_syn > count
-    ? resolveRecipe(recipe, { batch_syn: count })
-    : recipe;
+  const count = work.recipe.ipc * work.source.classes.length;
+  const fits = overrides.batch_syn !== undefined || work.recipe.batch_syn <= count;
+  const recipe = fits ? work.recipe : resolveRecipe(work.recipe, { batch_syn: count });
+  checkFits(recipe, work.source);
+  return { ...work, recipe };
 }
 
 /**
  * Checks against the data what a recipe alone cannot tell, before anything is written or trained.
- * @throws RecipeError, ModelError.
+ * @throws RecipeError.
  */
-function checkFits(recipe: Recipe): void {
-  const { train, classes } = taskOf(recipe).dataset;
-  const counts = classes.map((_, k) => train.labels.filter((label) => label === k).length);
+function checkFits(recipe: Recipe, { train, classes }: Source): void {
+  const counts = new Uint32Array(classes.length);
+  for (const label of train.labels) counts[label]!++;
   const least = Math.min(...counts);
   const problems: string[] = [];
   if (recipe.ipc > least)
@@ -124,11 +135,11 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       .example("$0 distill digits --ipc 10", "ten images a class of the handwritten digits")
       .example("$0 distill --recipe my.yaml --seed 7 --out runs/mine", "by a recipe of your own"),
   handler: async (args) => {
-    const recipe = recipeOf({ ...args });
-    checkFits(recipe);
-    await withGpu(args, [recipe], async (gpu) => {
+    const work = await workFor({ ...args });
+    const { recipe } = work;
+    await withGpu(args, [work], async (gpu) => {
       const out = args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`);
-      const context = { gpu, folder: openRunFolder(out), progress: progressFor(args) };
+      const context = openRun(gpu, work, openRunFolder(out), progressFor(args));
       // Teachers of another kind are refused before anything of an earlier run is replaced.
       const teachers = await teachersOf(context, recipe);
       const folder = beginRun(out);

@@ -7,10 +7,12 @@ import { readRecipes } from "../recipe.ts";
 import {
   distilledFile,
   distilledFor,
+  openRun,
   scoreDistilled,
   scoreRandom,
   scoreWhole,
   teachersOf,
+  workOf,
 } from "../run.ts";
 import { formatTable } from "../table.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
@@ -33,20 +35,24 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   handler: async (args) => {
     const folder = args.run;
     const recipes = readRecipes(join(folder, "recipe.yaml"));
+    const works = await Promise.all(recipes.map(workOf));
     // Whatever is missing or damaged is told before anything is trained.
-    for (const recipe of recipes) {
-      const path = distilledFile(folder, recipe.ipc);
+    for (const work of works) {
+      const path = distilledFile(folder, work.recipe.ipc);
       if (!existsSync(path))
         throw new FileError(`${path}: the run must be finished, got no such file`);
-      distilledFor(folder, recipe);
+      distilledFor(folder, work);
     }
-    await withGpu(args, recipes, async (gpu) => {
-      const context = { gpu, folder, progress: progressFor(args) };
-      const buffers = [];
-      for (const recipe of recipes) buffers.push(await teachersOf(context, recipe));
-      const rows = [await scoreWhole(context, recipes[0]!)];
-      for (const [i, recipe] of recipes.entries()) {
-        const teachers = buffers[i]!;
+    await withGpu(args, works, async (gpu) => {
+      const progress = progressFor(args);
+      const runs = [];
+      for (const work of works) {
+        const context = openRun(gpu, work, folder, progress);
+        runs.push({ context, teachers: await teachersOf(context, work.recipe) });
+      }
+      const rows = [await scoreWhole(runs[0]!.context, recipes[0]!)];
+      for (const [i, { context, teachers }] of runs.entries()) {
+        const recipe = recipes[i]!;
         rows.push(...(await scoreRandom(context, recipe, teachers)));
         rows.push(await scoreDistilled(context, recipe));
       }

@@ -103,7 +103,7 @@ export const infoCommand: CommandModule<object, InfoArguments> = {
     const alone = PROGRAM_FLAGS.find((flag) => args[flag as keyof InfoArguments] !== undefined);
     if (program === undefined && alone !== undefined)
       throw new UsageError(`--${alone} must come with --program NAME, got none`);
-    const shown = program === undefined ? undefined : shownProgram(program, sizesOf(args));
+    const shown = program === undefined ? undefined : await shownProgram(program, sizesOf(args));
     const options = { procedure, json, run: args.profile !== undefined };
     await withAdapter(args, async (gpu) => {
       console.log(shown ? await describeProgram(gpu, shown, options) : tell(gpu.facts, json));

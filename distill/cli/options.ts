@@ -2,8 +2,7 @@
 import type { Argv } from "yargs";
 import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
-import type { Recipe } from "../recipe.ts";
-import { taskOf } from "../run.ts";
+import type { Work } from "../run.ts";
 import { withProfile } from "./profile.ts";
 
 export interface AdapterArguments {
@@ -73,17 +72,16 @@ export function withAdapter<T>(
  */
 const SMALL_WORK = 2e7;
 
-/** Work on the adapter as it suits some recipes. */
+/** Runs `use` on the adapter as it suits some recipes' work. */
 export function withGpu<T>(
   args: AdapterArguments,
-  recipes: readonly Recipe[],
-  work: (gpu: Gpu) => Promise<T>,
+  works: readonly Work[],
+  use: (gpu: Gpu) => Promise<T>,
 ): Promise<T> {
-  const sizes = recipes.map((recipe) => {
-    const { model } = taskOf(recipe);
+  const sizes = works.map(({ recipe, model }) => {
     return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
   });
-  return withAdapter(args, work, Math.max(...sizes) < SMALL_WORK ? "one" : "all");
+  return withAdapter(args, use, Math.max(...sizes) < SMALL_WORK ? "one" : "all");
 }
 
 export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });

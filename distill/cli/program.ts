@@ -3,7 +3,7 @@ import { showBytes, showFlops, type Gpu, type Program, type Step } from "../../e
 import { buildModel, isNetwork, type Model } from "../../models/index.ts";
 import { compileMatching } from "../match.ts";
 import { readRecipe, shippedRecipes } from "../recipe.ts";
-import { taskOf } from "../run.ts";
+import { workOf } from "../run.ts";
 import { UsageError } from "./usage.ts";
 
 /** Sizes that a flag of the same name sets. */
@@ -39,7 +39,7 @@ const isSize = (n: number): boolean => Number.isInteger(n) && n >= 1;
  * The program of `name`, a network or a shipped recipe, with the sizes that flags give.
  * @throws UsageError for another name or an impossible size; ModelError where a network does not suit them.
  */
-export function shownProgram(name: string, given: GivenSizes): Shown {
+export async function shownProgram(name: string, given: GivenSizes): Promise<Shown> {
   for (const [flag, value] of Object.entries(given))
     if (value !== undefined && !isSize(value))
       throw new UsageError(`--${flag} must be an integer from 1, got ${value}`);
@@ -49,7 +49,7 @@ export function shownProgram(name: string, given: GivenSizes): Shown {
       `--program must be a network (ConvNetD3) or a shipped recipe (${[...shippedRecipes().keys()].join(", ")}), got "${name}"`,
     );
   const recipe = file === undefined ? undefined : readRecipe(file);
-  const task = recipe ? taskOf(recipe).model.task : { size: 32, channels: 3, classes: 10 };
+  const task = recipe ? (await workOf(recipe)).model.task : { size: 32, channels: 3, classes: 10 };
   const { size = task.size, channels = task.channels, classes = task.classes } = given;
   const width = given.width ?? recipe?.width;
   const batch = given.batch ?? recipe?.batch_syn ?? 10;

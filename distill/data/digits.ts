@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
 import { byteSplit, DataError } from "./dataset.ts";
-import type { Dataset, Split } from "./dataset.ts";
+import type { Source, Split } from "./dataset.ts";
 
 /** Of the training rows, raw pixels in [0, 1]. */
 export const DIGITS_MEAN = 0.30589069728218965;
@@ -21,18 +21,16 @@ const MOST_BYTES = 4 << 20;
 
 /**
  * The handwritten digits (`digits.csv.gz`: 64 pixels in 0..16 and the label a row), rows 0..1296 for
- * training and 1297..1796 for testing, normalised by the training rows' mean and std.
+ * training and 1297..1796 for testing.
  * Throws `DataError` naming file and line when the file is damaged, cut or has a value out of range.
  */
-export function loadDigits(file?: string): Dataset {
+export function loadDigits(file?: string): Source {
   const path = file ?? fileURLToPath(new URL("./digits.csv.gz", import.meta.url));
   const { pixels, labels } = parseRows(unpack(path), path);
   const shape = { channels: 1, height: SIDE, width: SIDE };
-  const normalisation = { mean: [DIGITS_MEAN], std: [DIGITS_STD] };
   const rows = (from: number, to: number): Split =>
     byteSplit({
       ...shape,
-      ...normalisation,
       levels: LEVELS,
       pixels: pixels.subarray(from * PIXELS, to * PIXELS),
       labels: labels.subarray(from, to),
@@ -41,7 +39,7 @@ export function loadDigits(file?: string): Dataset {
     name: "digits",
     classes: Array.from({ length: CLASSES }, (_, digit) => String(digit)),
     ...shape,
-    ...normalisation,
+    normalisation: { mean: [DIGITS_MEAN], std: [DIGITS_STD] },
     train: rows(0, TRAIN_ROWS),
     test: rows(TRAIN_ROWS, ROWS),
   };

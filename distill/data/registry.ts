@@ -1,18 +1,20 @@
 /** @file Data sets by name. */
 import { closest } from "../spelling.ts";
-import { DataError, type Dataset } from "./dataset.ts";
+import { DataError, type Source } from "./dataset.ts";
 import { loadDigits } from "./digits.ts";
 
-const loaders: Readonly<Record<string, () => Dataset>> = { digits: () => loadDigits() };
+type Loader = () => Source | Promise<Source>;
 
-/** Names that {@link loadDataset} knows. */
+const loaders: Readonly<Record<string, Loader>> = { digits: () => loadDigits() };
+
+/** Names that {@link loadSource} knows. */
 export const datasetNames: readonly string[] = Object.keys(loaders);
 
 /**
- * The data set called `name`.
+ * The raw data set called `name`.
  * @throws DataError when there is none of that name, or its files are damaged.
  */
-export function loadDataset(name: string): Dataset {
+export async function loadSource(name: string): Promise<Source> {
   const load = loaders[name];
   if (load) return load();
   const near = closest(name, datasetNames);

@@ -75,7 +75,8 @@ const test = {
 const dataset: Dataset = {
   name: "rays",
   classes: ["a", "b", "c"],
-  ...{ channels: 1, height: 4, width: 4, mean: [0], std: [1] },
+  ...{ channels: 1, height: 4, width: 4 },
+  preprocessing: { kind: "normalise", mean: [0], std: [1] },
   train: test,
   test,
 };

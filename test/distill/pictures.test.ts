@@ -3,11 +3,17 @@ import { decode } from "fast-png";
 import { describe, expect, it } from "vitest";
 
 import { loadDigits } from "../../distill/data/digits.ts";
+import { preprocess } from "../../distill/data/preprocess.ts";
 import { contactSheet } from "../../distill/pictures.ts";
 
 /** Raw values 0..1 become normalised ones by (v - 0.5) / 0.25. */
 const normalised = (...raw: number[]) => Float32Array.from(raw, (v) => (v - 0.5) / 0.25);
-const grey = { channels: 1, height: 1, width: 2, mean: [0.5], std: [0.25] };
+const grey = {
+  channels: 1,
+  height: 1,
+  width: 2,
+  preprocessing: { kind: "normalise", mean: [0.5], std: [0.25] },
+} as const;
 
 describe("contactSheet", () => {
   it("puts row after row, enlarged, with gaps, clamped to the displayable range", () => {
@@ -38,8 +44,7 @@ describe("contactSheet", () => {
         channels: 3,
         height: 1,
         width: 1,
-        mean: [0, 0, 0.5],
-        std: [1, 0.5, 0.25],
+        preprocessing: { kind: "normalise", mean: [0, 0, 0.5], std: [1, 0.5, 0.25] },
         images: Float32Array.of(0.2, 0.8, 0),
         rows: 1,
         columns: 1,
@@ -62,7 +67,7 @@ describe("contactSheet", () => {
   });
 
   it("gives the same bytes for the same digits", () => {
-    const digits = loadDigits();
+    const digits = preprocess(loadDigits());
     const images = digits.train.images([0, 1, 2, 3]);
     const sheet = () => contactSheet({ ...digits, images, rows: 2, columns: 2 });
     expect(Buffer.compare(sheet(), sheet())).toBe(0);

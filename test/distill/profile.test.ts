@@ -191,11 +191,11 @@ describe("info --program", () => {
     expect(variables + slots).toBe(total);
   });
 
-  it("takes the sizes of a recipe, and those of flags instead", () => {
-    const recipe = shownProgram("digits-ipc10", {});
+  it("takes the sizes of a recipe, and those of flags instead", async () => {
+    const recipe = await shownProgram("digits-ipc10", {});
     expect(recipe.model.task).toEqual({ channels: 1, size: 8, classes: 10 });
     expect(recipe.images).toBe(100);
-    const changed = shownProgram("digits-ipc10", { batch: 7, steps: 3, width: 4 });
+    const changed = await shownProgram("digits-ipc10", { batch: 7, steps: 3, width: 4 });
     expect([changed.images, changed.batch, changed.steps]).toEqual([100, 7, 3]);
     expect(changed.model.size).toBeLessThan(recipe.model.size);
   });

@@ -66,8 +66,7 @@ const dataset: Dataset = {
   channels: 1,
   height: 2,
   width: 2,
-  mean: [0],
-  std: [1],
+  preprocessing: { kind: "normalise", mean: [0], std: [1] },
   train: split,
   test: split,
 };

@@ -1,18 +1,17 @@
-/** @file Normalisation and the in-memory split. */
+/** @file The in-memory split of raw pixels, and what is computed of it. */
 import { describe, expect, it } from "vitest";
 
-import { byteSplit, channelStatistics, denormalise } from "../../../distill/data/dataset.ts";
+import { byteSplit, channelStatistics } from "../../../distill/data/dataset.ts";
 
 const shape = { channels: 2, height: 1, width: 2 };
 const pixels = Uint8Array.of(0, 255, 51, 102, 255, 255, 0, 204, 10, 20, 30, 40);
 const labels = Uint8Array.of(1, 0, 1);
-const normalisation = { mean: [0.5, 0.2], std: [0.25, 0.5] };
-const split = byteSplit({ ...shape, ...normalisation, pixels, labels, levels: 255 });
+const split = byteSplit({ ...shape, pixels, labels, levels: 255 });
 
 describe("byteSplit", () => {
-  it("gives images in the order asked for, each channel normalised by its own constants", () => {
+  it("gives raw pixels in the order asked for", () => {
     const images = split.images([1, 0]);
-    const expected = [2, 2, -0.4, 1.2, -2, 2, 0, 0.4];
+    const expected = [1, 1, 0, 0.8, 0, 1, 0.2, 0.4];
     expect(images.length).toBe(8);
     expected.forEach((v, i) => expect(images[i]).toBeCloseTo(v, 6));
   });
@@ -20,7 +19,7 @@ describe("byteSplit", () => {
   it("writes into the array it is given", () => {
     const out = new Float32Array(4);
     expect(split.images([2], out)).toBe(out);
-    expect(out[0]).toBe(Math.fround((10 / 255 - 0.5) / 0.25));
+    expect(out[0]).toBe(Math.fround(10 / 255));
   });
 
   it("refuses indices and arrays that do not fit", () => {
@@ -32,34 +31,17 @@ describe("byteSplit", () => {
     );
   });
 
-  it("refuses bytes and constants that do not fit its labels and channels", () => {
-    const source = { ...shape, ...normalisation, pixels, labels, levels: 255 };
+  it("refuses bytes that do not fit its labels", () => {
+    const source = { ...shape, pixels, labels, levels: 255 };
     expect(() => byteSplit({ ...source, labels: Uint8Array.of(1) })).toThrow(
       "byteSplit: pixels must hold 1 images of 4 bytes, got 12 bytes",
-    );
-    expect(() => byteSplit({ ...source, mean: [0] })).toThrow("got 1 and 2");
-    expect(() => byteSplit({ ...source, std: [1, 0] })).toThrow("std must be above 0, got 0");
-  });
-});
-
-describe("denormalise", () => {
-  it("undoes normalisation and clamps nothing", () => {
-    const raw = denormalise(split.images([0, 1, 2]), { ...shape, ...normalisation });
-    raw.forEach((v, i) => expect(v).toBeCloseTo(pixels[i]! / 255, 6));
-    const wild = denormalise(Float32Array.of(10, 0, 0, 0), { ...shape, ...normalisation });
-    expect(wild[0]).toBeCloseTo(3, 6);
-  });
-
-  it("refuses a length that is not whole images", () => {
-    expect(() => denormalise(new Float32Array(5), { ...shape, ...normalisation })).toThrow(
-      "denormalise: images must be [N, 2, 1, 2], got 5 values",
     );
   });
 });
 
 describe("channelStatistics", () => {
   it("finds mean and standard deviation of each channel", () => {
-    const raw = byteSplit({ ...shape, mean: [0, 0], std: [1, 1], pixels, labels, levels: 255 });
+    const raw = byteSplit({ ...shape, pixels, labels, levels: 255 });
     const { mean, std } = channelStatistics(raw, shape);
     const channels = [
       [0, 255, 255, 255, 10, 20],
@@ -77,8 +59,6 @@ describe("channelStatistics", () => {
     const one = { channels: 1, height: 1, width: 1 };
     const many = byteSplit({
       ...one,
-      mean: [0],
-      std: [1],
       levels: 10,
       pixels: new Uint8Array(1000).fill(7),
       labels: new Uint8Array(1000),
@@ -91,7 +71,6 @@ describe("channelStatistics", () => {
   it("refuses an empty split", () => {
     const empty = byteSplit({
       ...shape,
-      ...normalisation,
       levels: 255,
       pixels: new Uint8Array(0),
       labels: new Uint8Array(0),

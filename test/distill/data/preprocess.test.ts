@@ -1,0 +1,57 @@
+/** @file A source comes into the networks' input space, and pictures come back. */
+import { describe, expect, it } from "vitest";
+
+import { byteSplit, channelStatistics, type Source } from "../../../distill/data/dataset.ts";
+import { preprocess, toPixels } from "../../../distill/data/preprocess.ts";
+
+const shape = { channels: 2, height: 1, width: 2 };
+const pixels = Uint8Array.of(0, 255, 51, 102, 255, 255, 0, 204, 10, 20, 30, 40);
+const half = byteSplit({ ...shape, pixels, labels: Uint8Array.of(1, 0, 1), levels: 255 });
+const normalisation = { mean: [0.5, 0.2], std: [0.25, 0.5] };
+const source: Source = {
+  ...{ name: "three", classes: ["a", "b"], ...shape, train: half, test: half },
+};
+
+describe("preprocess", () => {
+  it("normalises each channel by its own constants, into the array it is given", () => {
+    const { train, preprocessing } = preprocess({ ...source, normalisation });
+    expect(preprocessing).toEqual({ kind: "normalise", ...normalisation });
+    const out = new Float32Array(8);
+    expect(train.images([1, 0], out)).toBe(out);
+    const expected = [2, 2, -0.4, 1.2, -2, 2, 0, 0.4];
+    expected.forEach((v, i) => expect(out[i]).toBeCloseTo(v, 6));
+  });
+
+  it("computes the constants of the training pixels where none are published", () => {
+    const dataset = preprocess(source);
+    const { mean, std } = channelStatistics(dataset.train, shape);
+    for (const c of [0, 1]) {
+      expect(mean[c]).toBeCloseTo(0, 6);
+      expect(std[c]).toBeCloseTo(1, 6);
+    }
+  });
+
+  it("refuses constants that do not fit the channels", () => {
+    const wrong = (mean: number[], std: number[]) => () =>
+      preprocess({ ...source, normalisation: { mean, std } });
+    expect(wrong([0], [1, 1])).toThrow("got 1 and 2");
+    expect(wrong([0, 0], [1, 0])).toThrow("std must be above 0, got 0");
+  });
+});
+
+describe("toPixels", () => {
+  const { preprocessing, train } = preprocess({ ...source, normalisation });
+
+  it("undoes the preprocessing and clamps nothing", () => {
+    const raw = toPixels(train.images([0, 1, 2]), preprocessing, shape);
+    raw.forEach((v, i) => expect(v).toBeCloseTo(pixels[i]! / 255, 6));
+    const wild = toPixels(Float32Array.of(10, 0, 0, 0), preprocessing, shape);
+    expect(wild[0]).toBeCloseTo(3, 6);
+  });
+
+  it("refuses a length that is not whole images", () => {
+    expect(() => toPixels(new Float32Array(5), preprocessing, shape)).toThrow(
+      "toPixels: images must be [N, 2, 1, 2], got 5 values",
+    );
+  });
+});
