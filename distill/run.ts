@@ -5,7 +5,7 @@ import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
 import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
 import type { Dataset, ImageShape, Source } from "./data/dataset.ts";
-import { preprocess } from "./data/preprocess.ts";
+import { normalise } from "./data/preprocess.ts";
 import { loadSource } from "./data/registry.ts";
 import { readDistilled, writeDistilled } from "./distilled.ts";
 import { evaluate, type Accuracies } from "./evaluate.ts";
@@ -61,7 +61,7 @@ export function openRun(
   folder: string,
   progress: Progress,
 ): RunContext {
-  return { gpu, folder, progress, dataset: preprocess(source), model };
+  return { gpu, folder, progress, dataset: normalise(source), model };
 }
 
 /** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */
@@ -113,6 +113,10 @@ export async function distil(
     progress.stop();
   }
   const { channels, height, width, classes, preprocessing } = dataset;
+  if (preprocessing.kind !== "normalise")
+    throw new FileError(
+      `${folder}: a distilled set must be of normalised images, got whitened ones`,
+    );
   const { mean, std } = preprocessing;
   const rows = classes.length;
   writeDistilled(distilledFile(folder, ipc), set, [rows * ipc, channels, height, width], {

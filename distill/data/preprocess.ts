@@ -2,17 +2,32 @@
 import { channelStatistics, type Dataset, type ImageShape } from "./dataset.ts";
 import type { Normalisation, Source, Split } from "./dataset.ts";
 
-/** How raw pixels became a network's input. It is stored with everything made from such inputs. */
-export interface Preprocessing extends Normalisation {
+/** Each channel has its own mean and scale: an input is (raw - mean) / std. */
+export interface Normalising extends Normalisation {
   readonly kind: "normalise";
 }
 
+/** Pixels flattened to D = C·H·W are made uncorrelated (DATM.md §1): an input is (raw - mean) W. */
+export interface Whitening {
+  readonly kind: "zca";
+  /** `[D]`, of the raw training pixels. */
+  readonly mean: Float32Array<ArrayBuffer>;
+  /** W = (Σ + eps I)^(-1/2), symmetric `[D, D]`; Σ is the unbiased covariance of the training pixels. */
+  readonly whiten: Float32Array<ArrayBuffer>;
+  /** W⁻¹ `[D, D]`, symmetric, the way back. */
+  readonly colour: Float32Array<ArrayBuffer>;
+  readonly eps: number;
+}
+
+/** How raw pixels became a network's input. It is stored with everything made from such inputs. */
+export type Preprocessing = Normalising | Whitening;
+
 /**
- * A source in a network's input space: each channel normalised by the published constants, or by
+ * A source in a network's input space, each channel normalised by the published constants, or by
  * the training pixels' own.
  * @throws RangeError when the constants are not one for each channel, or a std is not above 0.
  */
-export function preprocess(source: Source): Dataset {
+export function normalise(source: Source): Dataset {
   const { normalisation = channelStatistics(source.train, source), ...rest } = source;
   checkNormalisation(normalisation, source.channels);
   const split = (half: Split): Split => normalised(half, normalisation, source);
@@ -40,25 +55,60 @@ function normalised(split: Split, { mean, std }: Normalisation, shape: ImageShap
 /**
  * Images `[N, C, H, W]` of a network's input space as raw pixels, in a new array. Real pictures come
  * back in [0, 1]; learned ones may leave it, and nothing is clamped here.
- * @throws RangeError when the images are not whole, or the preprocessing is of other channels.
+ * @throws RangeError when the images are not whole, or the preprocessing is of others.
  */
 export function toPixels(
   images: Float32Array,
   preprocessing: Preprocessing,
-  { channels, height, width }: ImageShape,
+  shape: ImageShape,
 ): Float32Array<ArrayBuffer> {
-  checkNormalisation(preprocessing, channels);
-  const { mean, std } = preprocessing;
-  const plane = height * width;
-  if (images.length % (channels * plane) !== 0) {
+  const { channels, height, width } = shape;
+  if (images.length % (channels * height * width) !== 0) {
     throw new RangeError(
       `toPixels: images must be [N, ${channels}, ${height}, ${width}], got ${images.length} values`,
     );
   }
+  return preprocessing.kind === "zca"
+    ? coloured(images, preprocessing, shape)
+    : denormalised(images, preprocessing, shape);
+}
+
+function denormalised(
+  images: Float32Array,
+  normalisation: Normalisation,
+  { channels, height, width }: ImageShape,
+): Float32Array<ArrayBuffer> {
+  checkNormalisation(normalisation, channels);
+  const { mean, std } = normalisation;
+  const plane = height * width;
   const raw = new Float32Array(images.length);
   for (let i = 0; i < raw.length; i++) {
     const c = Math.floor(i / plane) % channels;
     raw[i] = images[i]! * std[c]! + mean[c]!;
+  }
+  return raw;
+}
+
+/** z W⁻¹ + mean, a row of W⁻¹ at a time for all images. */
+function coloured(
+  images: Float32Array,
+  { mean, colour }: Whitening,
+  { channels, height, width }: ImageShape,
+): Float32Array<ArrayBuffer> {
+  const size = channels * height * width;
+  if (mean.length !== size) {
+    throw new RangeError(
+      `whitening: it must be of images of ${size} values, got one of ${mean.length}`,
+    );
+  }
+  const raw = new Float32Array(images.length);
+  for (let d = 0; d < size; d++) {
+    const row = colour.subarray(d * size, (d + 1) * size);
+    for (let at = 0; at < images.length; at += size) {
+      let sum = mean[d]!;
+      for (let k = 0; k < size; k++) sum += images[at + k]! * row[k]!;
+      raw[at + d] = sum;
+    }
   }
   return raw;
 }

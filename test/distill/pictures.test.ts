@@ -3,7 +3,7 @@ import { decode } from "fast-png";
 import { describe, expect, it } from "vitest";
 
 import { loadDigits } from "../../distill/data/digits.ts";
-import { preprocess } from "../../distill/data/preprocess.ts";
+import { normalise } from "../../distill/data/preprocess.ts";
 import { contactSheet } from "../../distill/pictures.ts";
 
 /** Raw values 0..1 become normalised ones by (v - 0.5) / 0.25. */
@@ -67,7 +67,7 @@ describe("contactSheet", () => {
   });
 
   it("gives the same bytes for the same digits", () => {
-    const digits = preprocess(loadDigits());
+    const digits = normalise(loadDigits());
     const images = digits.train.images([0, 1, 2, 3]);
     const sheet = () => contactSheet({ ...digits, images, rows: 2, columns: 2 });
     expect(Buffer.compare(sheet(), sheet())).toBe(0);

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { byteSplit, channelStatistics, DataError } from "../../../distill/data/dataset.ts";
 import { DIGITS_MEAN, DIGITS_STD, loadDigits } from "../../../distill/data/digits.ts";
-import { preprocess } from "../../../distill/data/preprocess.ts";
+import { normalise } from "../../../distill/data/preprocess.ts";
 
 const packed = readFileSync(new URL("../../../distill/data/digits.csv.gz", import.meta.url));
 const rows = gunzipSync(packed).toString().trimEnd().split("\n");
@@ -70,7 +70,7 @@ describe("loadDigits", () => {
     const { mean, std } = channelStatistics(raw, digits);
     expect(mean[0]).toBeCloseTo(DIGITS_MEAN, 14);
     expect(std[0]).toBeCloseTo(DIGITS_STD, 14);
-    const normalised = channelStatistics(preprocess(digits).train, digits);
+    const normalised = channelStatistics(normalise(digits).train, digits);
     expect(normalised.mean[0]).toBeCloseTo(0, 6);
     expect(normalised.std[0]).toBeCloseTo(1, 6);
   });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 
 import { byteSplit, channelStatistics, type Source } from "../../../distill/data/dataset.ts";
-import { preprocess, toPixels } from "../../../distill/data/preprocess.ts";
+import { normalise, toPixels } from "../../../distill/data/preprocess.ts";
 
 const shape = { channels: 2, height: 1, width: 2 };
 const pixels = Uint8Array.of(0, 255, 51, 102, 255, 255, 0, 204, 10, 20, 30, 40);
@@ -12,9 +12,9 @@ const source: Source = {
   ...{ name: "three", classes: ["a", "b"], ...shape, train: half, test: half },
 };
 
-describe("preprocess", () => {
+describe("normalise", () => {
   it("normalises each channel by its own constants, into the array it is given", () => {
-    const { train, preprocessing } = preprocess({ ...source, normalisation });
+    const { train, preprocessing } = normalise({ ...source, normalisation });
     expect(preprocessing).toEqual({ kind: "normalise", ...normalisation });
     const out = new Float32Array(8);
     expect(train.images([1, 0], out)).toBe(out);
@@ -23,7 +23,7 @@ describe("preprocess", () => {
   });
 
   it("computes the constants of the training pixels where none are published", () => {
-    const dataset = preprocess(source);
+    const dataset = normalise(source);
     const { mean, std } = channelStatistics(dataset.train, shape);
     for (const c of [0, 1]) {
       expect(mean[c]).toBeCloseTo(0, 6);
@@ -33,20 +33,33 @@ describe("preprocess", () => {
 
   it("refuses constants that do not fit the channels", () => {
     const wrong = (mean: number[], std: number[]) => () =>
-      preprocess({ ...source, normalisation: { mean, std } });
+      normalise({ ...source, normalisation: { mean, std } });
     expect(wrong([0], [1, 1])).toThrow("got 1 and 2");
     expect(wrong([0, 0], [1, 0])).toThrow("std must be above 0, got 0");
   });
 });
 
 describe("toPixels", () => {
-  const { preprocessing, train } = preprocess({ ...source, normalisation });
+  const { preprocessing, train } = normalise({ ...source, normalisation });
 
   it("undoes the preprocessing and clamps nothing", () => {
     const raw = toPixels(train.images([0, 1, 2]), preprocessing, shape);
     raw.forEach((v, i) => expect(v).toBeCloseTo(pixels[i]! / 255, 6));
     const wild = toPixels(Float32Array.of(10, 0, 0, 0), preprocessing, shape);
     expect(wild[0]).toBeCloseTo(3, 6);
+  });
+
+  it("colours whitened images again", () => {
+    const mean = Float32Array.of(0.1, 0.2, 0.3, 0.4);
+    const colour = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 2 : i < 4 ? i : 0));
+    const whiten = new Float32Array(16);
+    const zca = { kind: "zca", mean, whiten, colour, eps: 0.1 } as const;
+    const raw = toPixels(Float32Array.of(1, 0, 0, 0, 0, 1, 2, 3), zca, shape);
+    const expected = [2.1, 0.2, 0.3, 0.4, 14.1, 2.2, 4.3, 6.4];
+    expected.forEach((v, i) => expect(raw[i]).toBeCloseTo(v, 5));
+    expect(() => toPixels(new Float32Array(3), zca, { ...shape, channels: 1, width: 3 })).toThrow(
+      "whitening: it must be of images of 3 values, got one of 4",
+    );
   });
 
   it("refuses a length that is not whole images", () => {
