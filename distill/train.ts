@@ -1,4 +1,4 @@
-/** @file Training a network: SGD with momentum and weight decay on images with target probabilities. */
+/** @file Training a network by SGD or GSAM on images with target probabilities. */
 import {
   add,
   gather,
@@ -9,12 +9,14 @@ import {
   Program,
   repeat,
   reshape,
-  sub,
   sum,
   variable,
   type Gpu,
+  type Procedure,
+  type Tensor,
 } from "../engine/index.ts";
 import { joinParameters, splitParameters, type Model } from "../models/index.ts";
+import { gsamDirection, sgdStep, type GsamSettings, type SgdSettings } from "./optimiser.ts";
 
 /** What a network is trained on. */
 export interface TrainingSet {
@@ -25,11 +27,15 @@ export interface TrainingSet {
   readonly targets: Float32Array;
 }
 
-/** Settings of stochastic gradient descent, as PyTorch defines them. */
-export interface SgdSettings {
-  readonly lr: number;
-  readonly momentum: number;
-  readonly weightDecay: number;
+interface Sizes {
+  readonly batch: number;
+  readonly capacity: number;
+  readonly steps: number;
+}
+
+export interface TrainerOptions {
+  /** Takes GSAM's direction for the gradient; two gradients a step. */
+  readonly gsam?: GsamSettings | undefined;
 }
 
 /** Images that a trainer keeps on the device at most, in bytes. */
@@ -52,12 +58,7 @@ export class Trainer implements Disposable {
   private readonly steps: number;
   private loaded = false;
 
-  private constructor(
-    program: Program,
-    model: Model,
-    set: TrainingSet,
-    sizes: { batch: number; capacity: number; steps: number },
-  ) {
+  private constructor(program: Program, model: Model, set: TrainingSet, sizes: Sizes) {
     this.program = program;
     this.model = model;
     this.set = set;
@@ -67,14 +68,25 @@ export class Trainer implements Disposable {
   }
 
   /** A trainer of `model` on minibatches of up to `batch` images of `set`. */
-  static async compile(gpu: Gpu, model: Model, set: TrainingSet, batch: number): Promise<Trainer> {
+  static async compile(
+    gpu: Gpu,
+    model: Model,
+    set: TrainingSet,
+    batch: number,
+    { gsam }: TrainerOptions = {},
+  ): Promise<Trainer> {
     const { channels, size } = model.task;
     const most = Math.max(batch, Math.floor(POOL_BYTES / (4 * channels * size * size)));
     const capacity = Math.min(set.count, most);
     const steps = set.count <= most ? STEPS : Math.max(1, Math.floor(capacity / batch));
     const width = Math.min(batch, set.count);
-    const program = await Program.compile(gpu, trainingProcedures(model, capacity, steps, width));
-    return new Trainer(program, model, set, { batch: width, capacity, steps });
+    const sizes = { batch: width, capacity, steps };
+    const program = await Program.compile(gpu, trainingProcedures(model, sizes, gsam));
+    if (gsam) {
+      program.write("rho", Float32Array.of(gsam.rho));
+      program.write("alpha", Float32Array.of(gsam.alpha));
+    }
+    return new Trainer(program, model, set, sizes);
   }
 
   /**
@@ -184,34 +196,49 @@ function padded(batches: readonly ArrayLike<number>[], width: number): number[] 
   return batches.flatMap((batch) => Array.from({ length: width }, (_, b) => batch[b] ?? batch[0]!));
 }
 
-/** v ← μ v + (∇ℓ + wd θ), θ ← θ - lr v on a minibatch of an upload, one a repetition; and logits of `queries`. */
-function trainingProcedures(model: Model, pool: number, steps: number, batch: number) {
+/** A step on a minibatch of an upload, one a repetition; and logits of `queries`. */
+function trainingProcedures(
+  model: Model,
+  { capacity, steps, batch }: Sizes,
+  gsam: GsamSettings | undefined,
+): { train: Procedure; predict: Procedure } {
   const { channels, size, classes } = model.task;
-  const images = variable("pool", [pool, channels, size, size]);
-  const targets = variable("targets", [pool, classes]);
+  const pool = variable("pool", [capacity, channels, size, size]);
+  const targets = variable("targets", [capacity, classes]);
   const step = repeat();
   const index = gather(variable("batches", [steps, batch], "u32"), step);
   const weight = gather(variable("weights", [steps, batch]), step);
   const theta = variable("theta", [model.size]);
   const velocity = variable("velocity", [model.size]);
   const lossSum = variable("lossSum", []);
-  const parameters = splitParameters(model, theta);
+  const setting = (name: string): Tensor => variable(name, []);
 
-  const logits = model.forward(parameters, gather(images, index));
+  // All gradients of a step see the same images.
+  const images = gather(pool, index);
   const target = mul(gather(targets, index), reshape(weight, [batch, 1]));
-  const loss = neg(sum(mul(target, logSoftmax(logits))));
-  const gradient = add(
-    joinParameters(grad(loss, parameters)),
-    mul(variable("weightDecay", []), theta),
-  );
-  const next = add(mul(variable("momentum", []), velocity), gradient);
+  const lossAt = (parameters: readonly Tensor[]): Tensor =>
+    neg(sum(mul(target, logSoftmax(model.forward(parameters, images)))));
+  const gradientAt = (at: Tensor): Tensor => {
+    const parameters = splitParameters(model, at);
+    return joinParameters(grad(lossAt(parameters), parameters));
+  };
+  const direction = gsam
+    ? gsamDirection(
+        theta,
+        gradientAt,
+        { rho: setting("rho"), alpha: setting("alpha") },
+        gsam.adaptive,
+      )
+    : gradientAt(theta);
+  const next = sgdStep(theta, velocity, direction, {
+    lr: setting("lr"),
+    momentum: setting("momentum"),
+    weightDecay: setting("weightDecay"),
+  });
+  const parameters = splitParameters(model, theta);
   const queries = variable("queries", [QUERIES, channels, size, size]);
   return {
-    train: {
-      theta: sub(theta, mul(variable("lr", []), next)),
-      velocity: next,
-      lossSum: add(lossSum, loss),
-    },
+    train: { ...next, lossSum: add(lossSum, lossAt(parameters)) },
     predict: { logits: model.forward(parameters, queries) },
   };
 }

@@ -50,7 +50,9 @@ describe("a golden case", () => {
       const { outcome } = result;
       if ("skipped" in outcome) {
         const ours =
-          file === "unroll.json" || (file === "models.json" && name.startsWith("ConvNet"));
+          file === "unroll.json" ||
+          file === "teacher.json" ||
+          (file === "models.json" && name.startsWith("ConvNet"));
         expect(ours, "left out").toBe(false);
         const lack = file === "models.json" ? `no network ${name}` : `${file} is not supported yet`;
         expect(outcome.skipped).toBe(lack);
@@ -76,6 +78,7 @@ describe("the check of golden values", () => {
   };
   const [network] = casesOf(SMALL, "models.json") as [Case];
   const [student] = casesOf(SMALL, "unroll.json") as [Case];
+  const [, adaptive, gsam] = casesOf(SMALL, "teacher.json") as [Case, Case, Case];
   const logits = network["logits"] as number[];
   const gradients = student["grad"] as { x: number[] };
 
@@ -83,12 +86,17 @@ describe("the check of golden values", () => {
     const allowed: Record<string, Record<string, number>> = {
       "models.json": { logits: 1e-4, softLoss: 1e-5, hardLoss: 1e-5 },
       "unroll.json": { loss: 1e-5 },
+      "teacher.json": {},
+    };
+    const others: Record<string, number> = {
+      "models.json": 5e-4,
+      "unroll.json": 1e-3,
+      "teacher.json": 1e-5,
     };
     for await (const { file, outcome } of goldenResults(gpu(), SMALL)) {
       if ("skipped" in outcome) throw new Error(`must be run, got ${outcome.skipped}`);
-      const other = file === "models.json" ? 5e-4 : 1e-3;
       for (const { what, tolerance } of outcome.checks)
-        expect([what, tolerance]).toEqual([what, allowed[file]![what] ?? other]);
+        expect([what, tolerance]).toEqual([what, allowed[file]![what] ?? others[file]]);
     }
   });
 
@@ -101,6 +109,9 @@ describe("the check of golden values", () => {
       { ...student, grad: { ...gradients, x: gradients.x.map((g) => g * 1.002) } },
     ],
     ["a learning rate", "unroll.json", { ...student, lr: (student["lr"] as number) * 1.01 }],
+    ["a teacher's ρ", "teacher.json", { ...adaptive, rho: 0.011 }],
+    ["a teacher's α", "teacher.json", { ...gsam, alpha: 0.35 }],
+    ["a teacher's kind of GSAM", "teacher.json", { ...adaptive, adaptive: false }],
   ])("fails where %s of a case is altered", async (_, file, altered) => {
     write(file, [altered]);
     const worst: unknown[] = [];
@@ -120,7 +131,10 @@ describe("the check of golden values", () => {
       expect.stringMatching(line("models.json ConvNetD2-8")),
       expect.stringMatching(line("unroll.json one-step")),
       expect.stringMatching(line("unroll.json three-steps")),
-      "3 passed, 0 failed, 0 skipped",
+      expect.stringMatching(line("teacher.json sgd")),
+      expect.stringMatching(line("teacher.json gsam-adaptive")),
+      expect.stringMatching(line("teacher.json gsam")),
+      "6 passed, 0 failed, 0 skipped",
     ]);
     expect([code, stderr]).toEqual([0, ""]);
   });

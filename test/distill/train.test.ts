@@ -26,9 +26,9 @@ import {
   predictedClasses,
   softTargets,
   Trainer,
-  type SgdSettings,
   type TrainingSet,
 } from "../../distill/train.ts";
+import type { GsamSettings, SgdSettings } from "../../distill/optimiser.ts";
 import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
@@ -55,34 +55,55 @@ function setOf({ task }: Model, count: number, seed: number): TrainingSet {
   };
 }
 
-/** SGD as PyTorch has it, in float64: v ← μ v + (∇ℓ + wd θ), θ ← θ - lr v. */
+const norm = (x: Float64Array): number => Math.hypot(...x);
+const dot = (x: Float64Array, y: Float64Array): number =>
+  x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+
+/** SGD as PyTorch has it, in float64: v ← μ v + (d + wd θ), θ ← θ - lr v; d is ∇ℓ, or GSAM's direction. */
 class PlainTrainer {
   theta: Float64Array;
   velocity: Float64Array;
   lossSum = 0;
   private readonly model: Model;
   private readonly set: TrainingSet;
+  private readonly gsam: GsamSettings | undefined;
 
-  constructor(model: Model, set: TrainingSet, theta: ArrayLike<number>) {
+  constructor(model: Model, set: TrainingSet, theta: ArrayLike<number>, gsam?: GsamSettings) {
     this.model = model;
     this.set = set;
     this.theta = Float64Array.from(theta);
     this.velocity = new Float64Array(theta.length);
+    this.gsam = gsam;
   }
 
   train(batches: readonly ArrayLike<number>[], settings: SgdSettings): void {
     for (const batch of batches) {
-      const [loss, gradient] = this.gradient(batch);
-      this.lossSum += loss![0]!;
+      const [loss, gradient] = this.gradient(batch, this.theta) as [Float64Array, Float64Array];
+      const direction = this.gsam ? this.gsamDirection(batch, gradient, this.gsam) : gradient;
+      this.lossSum += loss[0]!;
       this.velocity = this.velocity.map(
-        (v, i) => settings.momentum * v + gradient![i]! + settings.weightDecay * this.theta[i]!,
+        (v, i) => settings.momentum * v + direction[i]! + settings.weightDecay * this.theta[i]!,
       );
       this.theta = this.theta.map((t, i) => t - settings.lr * this.velocity[i]!);
     }
   }
 
-  /** The mean loss of a minibatch and ∇ℓ `[P]`. */
-  private gradient(batch: ArrayLike<number>): Float64Array[] {
+  /** h - α (g less its part along h), with h the gradient at θ + e. */
+  private gsamDirection(
+    batch: ArrayLike<number>,
+    g: Float64Array,
+    { rho, alpha, adaptive }: GsamSettings,
+  ): Float64Array {
+    const scale = this.theta.map((t) => (adaptive ? Math.abs(t) : 1));
+    const length = norm(g.map((value, i) => value * scale[i]!));
+    const moved = this.theta.map((t, i) => t + (rho * scale[i]! ** 2 * g[i]!) / length);
+    const [, h] = this.gradient(batch, moved) as [Float64Array, Float64Array];
+    const part = dot(g, h) / dot(h, h);
+    return h.map((value, i) => value - alpha * (g[i]! - part * value));
+  }
+
+  /** The mean loss of a minibatch and ∇ℓ `[P]` at `theta`. */
+  private gradient(batch: ArrayLike<number>, theta: Float64Array): Float64Array[] {
     const { channels, size, classes } = this.model.task;
     const n = batch.length;
     const x = variable("x", [n, channels, size, size]);
@@ -96,7 +117,7 @@ class PlainTrainer {
     return interpret([loss, joinParameters(grad(loss, parameters))], {
       x: this.set.images(batch),
       target: rows.flat(),
-      theta: this.theta,
+      theta,
     });
   }
 }
@@ -127,6 +148,32 @@ describe("training", () => {
     }
     expect((await trainer.takeLoss()) / plain.lossSum).toBeCloseTo(1, 6);
     expect(await trainer.takeLoss()).toBe(0);
+  });
+
+  it.each<GsamSettings & SgdSettings>([
+    { rho: 0.05, alpha: 0.3, adaptive: true, lr: 0.1, momentum: 0, weightDecay: 0 },
+    { rho: 0.5, alpha: 0.4, adaptive: true, lr: 0.1, momentum: 0.9, weightDecay: 0.05 },
+    { rho: 0.05, alpha: 0.4, adaptive: false, lr: 0.1, momentum: 0.9, weightDecay: 0.05 },
+  ])("by GSAM goes as a plain loop in float64 does, with %o", async (settings) => {
+    using trainer = await Trainer.compile(gpu(), model, set, 3, { gsam: settings });
+    const plain = new PlainTrainer(model, set, start, settings);
+    trainer.reset(start);
+    for (const run of [trainer, plain]) run.train(order, settings);
+    expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(1e-6);
+    expect((await trainer.takeLoss()) / plain.lossSum).toBeCloseTo(1, 6);
+    // It is another way than that of SGD.
+    const sgd = new PlainTrainer(model, set, start);
+    sgd.train(order, settings);
+    expect(relativeError(sgd.theta, plain.theta)).toBeGreaterThan(1e-4);
+  });
+
+  it("by GSAM stays where it is, and finite, where there is no gradient", async () => {
+    const flat = { ...set, targets: new Float32Array(set.targets.length) };
+    const gsam = { rho: 0.05, alpha: 0.3, adaptive: true };
+    using trainer = await Trainer.compile(gpu(), model, flat, 3, { gsam });
+    trainer.reset(start);
+    trainer.train(order, { lr: 0.1, momentum: 0, weightDecay: 0 });
+    expect(await trainer.theta()).toEqual(start);
   });
 
   it("forgets the momentum, and only that, when told to", async () => {

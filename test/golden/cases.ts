@@ -9,6 +9,7 @@ import {
 } from "../../engine/index.ts";
 import { splitParameters } from "../../models/index.ts";
 import { studentProcedures } from "../../distill/student.ts";
+import { hardTargets, minibatches, Trainer } from "../../distill/train.ts";
 import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";
 import { goldenParameters, networkOf, type NetworkArgs } from "./network.ts";
 
@@ -176,8 +177,55 @@ export async function unrollCase(gpu: Gpu, c: UnrollCase): Promise<Outcome> {
   };
 }
 
+interface TeacherCase {
+  readonly name: string;
+  readonly args: NetworkArgs;
+  readonly seed: number;
+  readonly rho: number;
+  readonly alpha: number;
+  readonly adaptive: boolean;
+  readonly lr: number;
+  /** Classes of each step's minibatch. */
+  readonly labels: readonly (readonly number[])[];
+  /** θ after each step. */
+  readonly params: readonly Digest[];
+}
+
+/** Steps of a teacher's optimiser: SGD where ρ is 0, else GSAM. */
+export async function teacherCase(gpu: Gpu, c: TeacherCase): Promise<Outcome> {
+  const { channels = 3, size = 32 } = c.args;
+  const model = networkOf("ConvNet", c.args, { channels, size });
+  if (!model) return { skipped: `no network for ${c.name}` };
+  const batch = c.labels[0]!.length;
+  const count = c.labels.length * batch;
+  const images = fill([count, channels, size, size], c.seed + 900, -2, 2);
+  const pixels = images.length / count;
+  const set = {
+    count,
+    images: (indices: ArrayLike<number>) =>
+      Float32Array.from(
+        Array.from(indices).flatMap((i) => [...images.subarray(i * pixels, (i + 1) * pixels)]),
+      ),
+    targets: hardTargets(c.labels.flat(), model.task.classes),
+  };
+  const { rho, alpha, adaptive } = c;
+  const gsam = rho > 0 ? { rho, alpha, adaptive } : undefined;
+  using trainer = await Trainer.compile(gpu, model, set, batch, { gsam });
+  trainer.reset(goldenParameters(model, c.seed));
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  const checks: Check[] = [];
+  for (const [step, indices] of minibatches(order, batch).entries()) {
+    trainer.train([indices], { lr: c.lr, momentum: 0, weightDecay: 0 });
+    const theta = await trainer.theta();
+    const error = digestError(theta, [model.size], c.seed + 910 + step, c.params[step]!);
+    checks.push({ what: `θ after step ${step + 1}`, error, tolerance: 1e-5 });
+  }
+  return { checks };
+}
+
 /** How to run the cases of a file, by the file's name. */
 export const caseRunners: Readonly<Record<string, (gpu: Gpu, c: never) => Promise<Outcome>>> = {
   "models.json": modelCase,
   "unroll.json": unrollCase,
+  "teacher.json": teacherCase,
 };
