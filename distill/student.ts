@@ -2,10 +2,14 @@
  * @file The student: training steps on the synthetic set, and the exact gradient through them at
  * constant activation memory (DATM.md §5).
  *
- * Letters: N synthetic images in all, B in a minibatch, S steps, K classes, P parameters.
- * Three procedures share variables on the device. `step` runs S times and keeps θ_0 … θ_S in
- * `history`. `turn` computes the matching loss and μ_S. `adjoint` runs S times, last step first, and
- * needs nothing of a step but its θ_s: so memory holds one step's activations, whatever S is.
+ * Letters: N synthetic images in all, B in a minibatch, M micro-batches of m images that make up a
+ * minibatch, S steps, K classes, P parameters.
+ * Procedures share variables on the device. `step` runs S times and keeps θ_0 … θ_S in `history`.
+ * `turn` computes the matching loss and μ_S. `adjoint` runs S times, last step first, and needs
+ * nothing of a step but its θ_s: so memory holds one step's activations, whatever S is.
+ * Where samples do not mix, a step's gradients are sums over samples. With M > 1 `stepPart` and
+ * `adjointPart` add them up, one micro-batch a repetition, and `step` and `adjoint` only use the sum:
+ * then memory holds the activations of m images, whatever B is.
  */
 import {
   add,
@@ -46,6 +50,18 @@ export interface StudentOptions {
   /** S, steps of the student. */
   readonly steps: number;
   readonly gradient?: GradientKind;
+  /** m, images whose activations are held at once; B when absent. Fewer only where samples do not mix. */
+  readonly micro?: number;
+  /** Whether parameters have weights w in the matching loss: the variable `importance` [P]. */
+  readonly weighted?: boolean;
+  /** Whether the student may be matched at an earlier step than the last: adds `measure` and `recall`. */
+  readonly nearest?: boolean;
+}
+
+/** M, and m made as small as M micro-batches allow, so that few of their rows are idle. */
+export function partsOf({ batch, micro = batch }: Pick<StudentOptions, "batch" | "micro">) {
+  const parts = Math.ceil(batch / micro);
+  return { parts, micro: Math.ceil(batch / parts) };
 }
 
 /**
@@ -60,38 +76,47 @@ export function weightedSoftLoss(z: Tensor, y: Tensor, w: Tensor): Tensor {
 /**
  * Variables of a student, by name:
  * `images` [N, C, H, W], `labels` [N, K] logits, `lr` [] (α), `start` and `target` [P] (θ_0, θ*),
- * `batches` [S, B] u32 and `weights` [S, B] (minibatch s in row s), `theta` [P], `history` [S+1, P],
- * `mu` [P] (μ = -α λ), and the gradients `gradImages`, `gradLabels`, `gradLr` of the loss.
+ * `batches` [S·M, m] u32 and `weights` [S·M, m] (minibatch s in rows sM … sM + M - 1), `theta` [P],
+ * `history` [S+1, P], `mu` [P] (μ = -α λ), and the gradients `gradImages`, `gradLabels`, `gradLr` of
+ * the loss. Only with several micro-batches: `gradTheta` [P], the sum over those done.
  */
-export function studentVariables({ model, images, batch, steps }: StudentOptions) {
+export function studentVariables(options: StudentOptions) {
+  const { model, images, steps } = options;
   const { channels, size, classes } = model.task;
+  const { parts, micro } = partsOf(options);
   return {
     images: variable("images", [images, channels, size, size]),
     labels: variable("labels", [images, classes]),
     lr: variable("lr", []),
     start: variable("start", [model.size]),
     target: variable("target", [model.size]),
-    batches: variable("batches", [steps, batch], "u32"),
-    weights: variable("weights", [steps, batch]),
+    importance: variable("importance", [model.size]),
+    batches: variable("batches", [steps * parts, micro], "u32"),
+    weights: variable("weights", [steps * parts, micro]),
     theta: variable("theta", [model.size]),
     history: variable("history", [steps + 1, model.size]),
     mu: variable("mu", [model.size]),
     gradImages: variable("gradImages", [images, channels, size, size]),
     gradLabels: variable("gradLabels", [images, classes]),
     gradLr: variable("gradLr", []),
+    gradTheta: variable("gradTheta", [model.size]),
   };
 }
 
 type Variables = ReturnType<typeof studentVariables>;
 
-/** The minibatch of step `s` (u32 []): images [B, C, H, W], label logits [B, K], weights [B], and its indices. */
-function minibatch(v: Variables, s: Tensor) {
-  const index = gather(v.batches, s);
+/**
+ * The micro-batch in row `row` (u32 []) of the tables: images [m, C, H, W], label logits [m, K],
+ * weights [m], and its indices. Whatever is done to the images of a minibatch belongs here, with its
+ * draws in a table of one row for each of `batches`.
+ */
+function minibatch(v: Variables, row: Tensor) {
+  const index = gather(v.batches, row);
   return {
     index,
     x: gather(v.images, index),
     y: gather(v.labels, index),
-    w: gather(v.weights, s),
+    w: gather(v.weights, row),
   };
 }
 
@@ -114,22 +139,100 @@ function directionalDerivative(
   return sum(mul(dz!, tangent!));
 }
 
-/** The procedures of a student: `begin`, `step`, `turn`, `adjoint`. */
-export function studentProcedures(options: StudentOptions): Record<string, Procedure> {
-  const { model } = options;
-  const v = studentVariables(options);
+/** ∇_θ ℓ [P] on the micro-batch in `row`, at θ. */
+function gradient(v: Variables, model: Model, theta: Tensor, row: Tensor): Tensor {
+  const parameters = splitParameters(model, theta);
+  const { x, y, w } = minibatch(v, row);
+  return joinParameters(grad(weightedSoftLoss(model.forward(parameters, x), y, w), parameters));
+}
 
-  // θ_{s+1} = θ_s - α ∇_θ ℓ(f(θ_s, x), y)
+/**
+ * What the micro-batch in `row` adds to the gradients, at θ_s = `theta`. With λ = ∂L/∂θ_{s+1} and
+ * φ = λᵀ ∇_θ ℓ: ∂L/∂x += -α ∂φ/∂x, ∂L/∂y += -α ∂φ/∂y, ∂L/∂α += -φ, and `curvature` = -α ∂φ/∂θ [P]
+ * unless TESLA's approximation leaves it out. All of it is linear in λ, so μ = -α λ is kept instead
+ * and φ is taken along μ: the gradients of x and y are then added up as they come.
+ */
+function backwards(v: Variables, options: StudentOptions, theta: Tensor, row: Tensor) {
+  const { model, gradient: kind = "exact" } = options;
+  const parameters = splitParameters(model, theta);
+  const { index, x, y, w } = minibatch(v, row);
+  const z = model.forward(parameters, x);
+  const loss = weightedSoftLoss(z, y, w);
+  const phi = directionalDerivative(loss, z, parameters, splitParameters(model, v.mu));
+  const exact = kind === "exact";
+  const [dx, dy, ...dtheta] = grad(phi, exact ? [x, y, ...parameters] : [x, y]);
+  return {
+    gradients: {
+      gradImages: addRows(v.gradImages, index, dx!),
+      gradLabels: addRows(v.gradLabels, index, dy!),
+      gradLr: add(v.gradLr, div(phi, v.lr)),
+    },
+    curvature: exact ? joinParameters(dtheta) : undefined,
+  };
+}
+
+/** Steps forwards and backwards on whole minibatches. */
+function wholeSteps(v: Variables, options: StudentOptions): Record<string, Procedure> {
+  const { model, steps } = options;
   const s = repeat();
-  const parameters = splitParameters(model, v.theta);
-  const batch = minibatch(v, s);
-  const loss = weightedSoftLoss(model.forward(parameters, batch.x), batch.y, batch.w);
-  const next = sub(v.theta, mul(v.lr, joinParameters(grad(loss, parameters))));
+  const next = sub(v.theta, mul(v.lr, gradient(v, model, v.theta, s)));
+  const back = subIndex(full([], steps - 1, "u32"), repeat());
+  const theta = stored(gather(v.history, back));
+  const { gradients, curvature } = backwards(v, options, theta, back);
+  return {
+    step: { theta: next, history: setRow(v.history, addIndex(s, 1), next) },
+    adjoint: {
+      ...gradients,
+      ...(curvature ? { mu: sub(v.mu, mul(v.lr, curvature)) } : {}),
+    },
+  };
+}
 
-  // L = ‖θ_S - θ*‖² / ‖θ_0 - θ*‖²,  μ_S = -α ∂L/∂θ_S
+/** Steps in parts: each part adds its share to `gradTheta`, which the step uses up. */
+function stepsInParts(v: Variables, options: StudentOptions): Record<string, Procedure> {
+  const { model, steps } = options;
+  const { parts } = partsOf(options);
+  const none = full([model.size], 0);
+  const next = sub(v.theta, mul(v.lr, v.gradTheta));
+  const back = subIndex(full([], steps * parts - 1, "u32"), repeat());
+  const { gradients, curvature } = backwards(v, options, v.theta, back);
+  return {
+    stepPart: { gradTheta: add(v.gradTheta, gradient(v, model, v.theta, repeat())) },
+    step: {
+      theta: next,
+      history: setRow(v.history, addIndex(repeat(), 1), next),
+      gradTheta: none,
+    },
+    adjointPart: {
+      ...gradients,
+      ...(curvature ? { gradTheta: add(v.gradTheta, curvature) } : {}),
+    },
+    ...(curvature ? { adjoint: { mu: sub(v.mu, mul(v.lr, v.gradTheta)), gradTheta: none } } : {}),
+  };
+}
+
+/**
+ * The procedures of a student, as {@link runStudent} runs them: `begin`, `step`, `turn`, `adjoint`;
+ * with several micro-batches `stepPart`, `adjointPart` and `recall` too, and with `nearest` `measure`
+ * and `recall`. Repetition r of `recall` sets θ to θ_r.
+ */
+export function studentProcedures(options: StudentOptions): Record<string, Procedure> {
+  const { model, weighted = false, nearest = false } = options;
+  const v = studentVariables(options);
+  const { parts } = partsOf(options);
+  if (parts > 1 && model.mixesSamples)
+    throw new RangeError(
+      `micro_batch: must be batch_syn (${options.batch}) for a network with batch norm, got ${partsOf(options).micro}`,
+    );
+  const squares = (a: Tensor, axes?: number[]): Tensor => {
+    const all = square(sub(a, v.target));
+    return sum(weighted ? mul(all, v.importance) : all, axes);
+  };
+
+  // L = Σ w (θ_S - θ*)² / Σ w (θ_0 - θ*)²,  μ_S = -α ∂L/∂θ_S
+  const scale = squares(v.start);
   const distance = sub(v.theta, v.target);
-  const scale = sum(square(sub(v.start, v.target)));
-
+  const pull = weighted ? mul(distance, v.importance) : distance;
   return {
     begin: {
       theta: v.start,
@@ -137,35 +240,14 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
       gradImages: full(v.images.shape, 0),
       gradLabels: full(v.labels.shape, 0),
       gradLr: full([], 0),
+      ...(parts > 1 ? { gradTheta: full([model.size], 0) } : {}),
     },
-    step: { theta: next, history: setRow(v.history, addIndex(s, 1), next) },
+    ...(parts > 1 ? stepsInParts(v, options) : wholeSteps(v, options)),
+    ...(parts > 1 || nearest ? { recall: { theta: gather(v.history, repeat()) } } : {}),
+    ...(nearest ? { measure: { distances: squares(v.history, [1]) } } : {}),
     turn: {
-      loss: div(sum(square(distance)), scale),
-      mu: div(mul(distance, mul(v.lr, -2)), scale),
+      loss: div(squares(v.theta), scale),
+      mu: div(mul(pull, mul(v.lr, -2)), scale),
     },
-    adjoint: adjoint(v, options),
-  };
-}
-
-/**
- * One step backwards. With λ_s = ∂L/∂θ_s and φ_s = λ_{s+1}ᵀ ∇_θ ℓ at θ_s:
- * ∂L/∂x += -α ∂φ/∂x, ∂L/∂y += -α ∂φ/∂y, ∂L/∂α += -φ, λ_s = λ_{s+1} - α ∂φ/∂θ.
- * All of it is linear in λ, so μ = -α λ is kept instead and φ is taken along μ: the gradients of x
- * and y are then added up as they come.
- */
-function adjoint(v: Variables, { model, steps, gradient = "exact" }: StudentOptions): Procedure {
-  const s = subIndex(full([], steps - 1, "u32"), repeat());
-  const parameters = splitParameters(model, stored(gather(v.history, s)));
-  const { index, x, y, w } = minibatch(v, s);
-  const z = model.forward(parameters, x);
-  const loss = weightedSoftLoss(z, y, w);
-  const phi = directionalDerivative(loss, z, parameters, splitParameters(model, v.mu));
-  const exact = gradient === "exact";
-  const [dx, dy, ...dtheta] = grad(phi, exact ? [x, y, ...parameters] : [x, y]);
-  return {
-    gradImages: addRows(v.gradImages, index, dx!),
-    gradLabels: addRows(v.gradLabels, index, dy!),
-    gradLr: add(v.gradLr, div(phi, v.lr)),
-    ...(exact ? { mu: sub(v.mu, mul(v.lr, joinParameters(dtheta))) } : {}),
   };
 }

@@ -17,15 +17,17 @@ import {
   sum,
   variable,
   type HostData,
-  type Procedure,
   type Tensor,
 } from "../../engine/index.ts";
 import {
   studentProcedures,
+  partsOf,
   studentVariables,
   weightedSoftLoss,
+  type GradientKind,
   type StudentOptions,
 } from "../../distill/student.ts";
+import { backwards, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
 import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
@@ -44,30 +46,25 @@ const MINIBATCHES = [
   [3, 0, 4],
 ];
 
-type State = Record<string, ArrayLike<number>>;
+type State = Record<string, Float64Array | HostData>;
 
 /** Values of all variables that are given from outside; `idle` is the index in rows of weight 0. */
-function given(options: StudentOptions, idle = 0): Record<string, HostData> {
+function given(options: StudentOptions, idle = 0) {
   const { model } = options;
   const random = new Random(11);
   const normal = (count: number): Float32Array<ArrayBuffer> =>
     Float32Array.from({ length: count }, () => random.normal());
   const { images, labels } = studentVariables(options);
   const start = initialise(model, random);
-  const rows = MINIBATCHES.flatMap((row) =>
-    [...row, ...new Array<number>(BATCH).fill(idle)].slice(0, BATCH),
-  );
-  const weights = MINIBATCHES.flatMap((row) =>
-    Array.from({ length: BATCH }, (_, b) => (b < row.length ? 1 / row.length : 0)),
-  );
+  const { batches, weights } = minibatchTables(options, MINIBATCHES.slice(0, options.steps));
   return {
     images: normal(images.size),
     labels: normal(labels.size),
     lr: Float32Array.of(0.3),
     start,
     target: start.map((v) => v + 0.1 * random.normal()),
-    batches: Uint32Array.from(rows),
-    weights: Float32Array.from(weights),
+    batches: batches.map((row, i) => (weights[i] === 0 ? idle : row)),
+    weights,
   };
 }
 
@@ -78,8 +75,8 @@ const optionsOf = (model: typeof smooth): StudentOptions => ({
   steps: STEPS,
 });
 
-/** Begin, S steps, turn, S adjoint steps, in float64 throughout. */
-function inFloat64(options: StudentOptions, values: State): State {
+/** Forwards, the loss at step `end`, and backwards from there, in float64 throughout. */
+function inFloat64(options: StudentOptions, values: State, end = options.steps): State {
   const procedures = studentProcedures(options);
   const { theta, history, mu } = studentVariables(options);
   let state: State = {
@@ -88,18 +85,22 @@ function inFloat64(options: StudentOptions, values: State): State {
     history: new Float64Array(history.size),
     mu: new Float64Array(mu.size),
   };
-  const run = (procedure: Procedure, times = 1): void => {
-    for (let time = 0; time < times; time++) {
+  const turn = { procedure: "turn", times: 1, first: 0 };
+  const recall = { procedure: "recall", times: 1, first: end };
+  for (const { procedure: name, times, first } of [
+    ...forwards(options),
+    ...(end < options.steps ? [recall] : []),
+    turn,
+    ...backwards(options, end),
+  ]) {
+    const procedure = procedures[name]!;
+    for (let time = first; time < first + times; time++) {
       const results = interpret(Object.values(procedure), { ...state, repeat: [time] });
-      const next = Object.keys(procedure).map((name, i) => [name, results[i]!] as const);
+      const next = Object.keys(procedure).map((key, i) => [key, results[i]!] as const);
       state = { ...state, ...Object.fromEntries(next) };
     }
-  };
-  run(procedures["begin"]!);
-  run(procedures["step"]!, options.steps);
-  run(procedures["turn"]!);
-  run(procedures["adjoint"]!, options.steps);
-  return state;
+  }
+  return { ...state, end: state["history"]!.slice(options.steps * theta.size) };
 }
 
 /** The loss as one graph of all steps, and its gradients by differentiating that graph as a whole. */
@@ -135,22 +136,24 @@ function unrolled({ model, images }: StudentOptions, values: State): Float64Arra
   return interpret([loss, theta, dx!, dy!, dlr!, mu], inputs);
 }
 
-const NAMES = ["loss", "theta", "gradImages", "gradLabels", "gradLr", "mu"] as const;
+const NAMES = ["loss", "end", "gradImages", "gradLabels", "gradLr", "mu"] as const;
 
 const gpu = sharedGpu();
 
-/** All four procedures on the adapter. */
+/** Forwards and backwards on the adapter: the values of `NAMES`. */
 async function onAdapter(
   options: StudentOptions,
   values: Record<string, HostData>,
 ): Promise<Float32Array[]> {
   using program = await Program.compile(gpu(), studentProcedures(options));
   for (const [name, data] of Object.entries(values)) program.write(name, data);
-  program.run("begin");
-  program.run("step", options.steps);
+  program.poison(NaN);
+  runAll(program, forwards(options));
   program.run("turn");
-  program.run("adjoint", options.steps);
-  return [...(await program.read(...NAMES))];
+  runAll(program, backwards(options));
+  const [, ...others] = NAMES;
+  const [history, loss, ...rest] = await program.read("history", "loss", ...others.slice(1));
+  return [loss, history.slice(options.steps * options.model.size), ...rest];
 }
 
 describe.each([
@@ -181,16 +184,132 @@ describe.each([
   });
 });
 
+describe("micro-batches", () => {
+  /** All of a minibatch's images at once, or fewer: of 3, two micro-batches are one of 2 and one of 1. */
+  const inParts = (gradient: GradientKind, micro: number): StudentOptions => ({
+    ...optionsOf(published),
+    gradient,
+    micro,
+  });
+
+  it.each([
+    ["exact", 1],
+    ["exact", 2],
+    ["tesla", 1],
+    ["tesla", 2],
+  ] as const)("give the same %s gradient, %i images at a time", async (gradient, micro) => {
+    const whole = inFloat64(inParts(gradient, BATCH), given(inParts(gradient, BATCH)));
+    const options = inParts(gradient, micro);
+    const state = inFloat64(options, given(options));
+    const got = await onAdapter(options, given(options));
+    NAMES.forEach((name, i) => {
+      expect([name, relativeError(state[name]!, whole[name]!)]).toEqual([
+        name,
+        expect.closeTo(0, 12),
+      ]);
+      expect(relativeError(got[i]!, whole[name]!), name).toBeLessThan(1e-5);
+    });
+  });
+
+  it("are as equal as their number allows", () => {
+    const sizes = [1, 3, 7, 9, 10, 12].map((micro) => partsOf({ batch: 10, micro }));
+    expect(sizes).toEqual([
+      { parts: 10, micro: 1 },
+      { parts: 4, micro: 3 },
+      { parts: 2, micro: 5 },
+      { parts: 2, micro: 5 },
+      { parts: 1, micro: 10 },
+      { parts: 1, micro: 10 },
+    ]);
+  });
+
+  it("are refused for a network that mixes the images of a batch", () => {
+    const mixing = buildModel("ConvNetD1W4BN", published.task);
+    expect(() => studentProcedures({ ...optionsOf(mixing), micro: 2 })).toThrow(
+      new RangeError("micro_batch: must be batch_syn (3) for a network with batch norm, got 2"),
+    );
+  });
+});
+
+describe("a student matched at an earlier step", () => {
+  it("has the loss and the gradients of a student of fewer steps", () => {
+    for (const micro of [BATCH, 1]) {
+      const options = { ...optionsOf(smooth), micro, nearest: true };
+      const values = given(options);
+      const short = { ...options, steps: 2 };
+      const expected = inFloat64(short, given(short));
+      const state = inFloat64(options, values, 2);
+      for (const name of ["loss", "gradImages", "gradLabels", "gradLr", "mu"])
+        expect([name, relativeError(state[name]!, expected[name]!)]).toEqual([
+          name,
+          expect.closeTo(0, 12),
+        ]);
+    }
+  });
+
+  it("is measured at every step, on the adapter too", async () => {
+    const options = { ...optionsOf(published), nearest: true };
+    const { measure } = studentProcedures(options);
+    const { history, target } = studentVariables(options);
+    const random = new Random(5);
+    const values = {
+      history: random.fill(history.size, -1, 1),
+      target: random.fill(target.size, -1, 1),
+    };
+    using program = await Program.compile(gpu(), { measure: measure! });
+    for (const [name, data] of Object.entries(values)) program.write(name, data);
+    program.run("measure");
+    const [got] = await program.read("distances");
+    const expected = Array.from({ length: STEPS + 1 }, (_, s) =>
+      values.target.reduce((t, v, i) => t + (values.history[s * target.size + i]! - v) ** 2, 0),
+    );
+    expect(relativeError(got, expected)).toBeLessThan(1e-6);
+  });
+});
+
+describe("weights of parameters", () => {
+  const options = { ...optionsOf(smooth), weighted: true };
+  const values = given(options);
+  const { importance } = studentVariables(options);
+  const masked = Float32Array.from({ length: importance.size }, (_, i) => (i % 3 === 0 ? 0 : 1));
+
+  it("leave a parameter out of the loss where they are 0, and change nothing where all are 1", () => {
+    const plain = inFloat64(optionsOf(smooth), values);
+    const ones = inFloat64(options, { ...values, importance: masked.map(() => 1) });
+    for (const name of NAMES) expect(ones[name]).toEqual(plain[name]);
+    const { loss, end } = inFloat64(options, { ...values, importance: masked });
+    const { start, target } = values;
+    const squares = (a: ArrayLike<number>): number =>
+      target.reduce((t, v, i) => t + masked[i]! * (a[i]! - v) ** 2, 0);
+    expect(loss![0]! / (squares(end!) / squares(start))).toBeCloseTo(1, 10);
+  });
+
+  it("have their part in the gradient", () => {
+    const weighted = { ...values, importance: masked };
+    const random = new Random(3);
+    const direction = Array.from(values["images"], () => random.normal());
+    const step = 1e-3;
+    const lossAt = (k: number): number => {
+      const images = Float64Array.from(values["images"], (v, i) => v + k * step * direction[i]!);
+      return inFloat64(options, { ...weighted, images })["loss"]![0]!;
+    };
+    const slope = (lossAt(-2) - 8 * lossAt(-1) + 8 * lossAt(1) - lossAt(2)) / (12 * step);
+    const { gradImages } = inFloat64(options, weighted);
+    const product = Array.from(gradImages!).reduce((t, g, i) => t + g * direction[i]!, 0);
+    expect(slope / product).toBeCloseTo(1, 8);
+  });
+});
+
 describe("the matching loss", () => {
   const options = optionsOf(smooth);
   const values = given(options);
   const state = inFloat64(options, values);
 
   /** (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h: exact to the fourth order. */
-  function difference(name: string, direction: ArrayLike<number>): number {
+  function difference(name: "images" | "labels" | "lr", direction: ArrayLike<number>): number {
     const step = 1e-3;
     const lossAt = (k: number): number => {
-      const moved = Array.from(values[name]!, (v, i) => v + k * step * direction[i]!);
+      const moved = Array.from(values[name], (v, i) => v + k * step * direction[i]!);
       return unrolled(options, { ...values, [name]: moved })[0]![0]!;
     };
     return (lossAt(-2) - 8 * lossAt(-1) + 8 * lossAt(1) - lossAt(2)) / (12 * step);
@@ -203,9 +322,9 @@ describe("the matching loss", () => {
   it.each([
     ["images", "gradImages"],
     ["labels", "gradLabels"],
-  ])("changes along a direction in the %s as the gradient says", (name, gradient) => {
+  ] as const)("changes along a direction in the %s as the gradient says", (name, gradient) => {
     const random = new Random(3);
-    const direction = Array.from(values[name]!, () => random.normal());
+    const direction = Array.from(values[name], () => random.normal());
     const slope = difference(name, direction);
     const product = Array.from(state[gradient]!).reduce((t, g, i) => t + g * direction[i]!, 0);
     expect(slope / product).toBeCloseTo(1, 8);
@@ -217,11 +336,9 @@ describe("TESLA's gradient", () => {
     const one = { ...optionsOf(smooth), steps: 1 };
     const two = { ...optionsOf(smooth), steps: 2 };
     const error = (options: StudentOptions): number => {
-      const values: State = given(options);
-      const first = (name: string) => Array.from(values[name]!).slice(0, options.steps * BATCH);
-      const cut = { ...values, batches: first("batches"), weights: first("weights") };
-      const exact = inFloat64(options, cut);
-      const tesla = inFloat64({ ...options, gradient: "tesla" }, cut);
+      const values = given(options);
+      const exact = inFloat64(options, values);
+      const tesla = inFloat64({ ...options, gradient: "tesla" }, values);
       return relativeError(tesla["gradImages"]!, exact["gradImages"]!);
     };
     expect(error(one)).toBe(0);

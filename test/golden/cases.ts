@@ -8,8 +8,9 @@ import {
   type Gpu,
 } from "../../engine/index.ts";
 import { splitParameters } from "../../models/index.ts";
-import { studentProcedures } from "../../distill/student.ts";
+import { studentProcedures, type GradientKind } from "../../distill/student.ts";
 import { hardTargets, minibatches, Trainer } from "../../distill/train.ts";
+import { backwards, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
 import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";
 import { goldenParameters, networkOf, type NetworkArgs } from "./network.ts";
 
@@ -130,11 +131,10 @@ export async function unrollCase(gpu: Gpu, c: UnrollCase): Promise<Outcome> {
   const offset = fill([model.size], c.seed + 800, -0.05, 0.05);
   const imageShape = [c.images, images.channels, images.size, images.size];
 
-  const run = async (gradient: "exact" | "tesla") => {
-    using program = await Program.compile(
-      gpu,
-      studentProcedures({ model, images: c.images, batch: c.batch, steps: c.steps, gradient }),
-    );
+  const run = async (gradient: GradientKind, micro = c.batch) => {
+    const { batch, steps } = c;
+    const options = { model, images: c.images, batch, steps, gradient, micro };
+    using program = await Program.compile(gpu, studentProcedures(options));
     program.write("images", fill(imageShape, c.seed + 900, -2, 2));
     program.write("labels", fill([c.images, 10], c.seed + 901, -3, 3));
     program.write("lr", Float32Array.of(c.lr));
@@ -143,38 +143,46 @@ export async function unrollCase(gpu: Gpu, c: UnrollCase): Promise<Outcome> {
       "target",
       theta0.map((value, i) => value + offset[i]!),
     );
-    const rows = new Uint32Array(c.steps * c.batch);
-    const weights = new Float32Array(c.steps * c.batch);
-    c.indices.forEach((indices, s) => {
-      rows.set(indices, s * c.batch);
-      weights.fill(1 / indices.length, s * c.batch, s * c.batch + indices.length);
-    });
-    program.write("batches", rows);
+    const { batches, weights } = minibatchTables(options, c.indices);
+    program.write("batches", batches);
     program.write("weights", weights);
-    program.run("begin");
-    program.run("step", c.steps);
+    runAll(program, forwards(options));
     program.run("turn");
-    program.run("adjoint", c.steps);
-    return await program.read("loss", "theta", "gradImages", "gradLabels", "gradLr", "mu");
+    runAll(program, backwards(options));
+    const [history, ...rest] = await program.read(
+      ...(["history", "loss", "gradImages", "gradLabels", "gradLr", "mu"] as const),
+    );
+    return [history.subarray(steps * model.size), ...rest] as const;
   };
-  const [loss, theta, x, y, lr, mu] = await run("exact");
-  const [, , tx, ty, tlr] = await run("tesla");
-  const lambda = mu.map((value) => value / -c.lr);
   const gradient = (what: string, error: number): Check => ({ what, error, tolerance: 1e-3 });
-
-  return {
-    checks: [
-      { what: "loss", error: Math.abs(loss[0]! / c.loss - 1), tolerance: 1e-5 },
-      gradient("end parameters", digestError(theta, [model.size], c.seed + 910, c.endParams)),
-      gradient("gradient of x", relativeError(x, c.grad.x)),
-      gradient("gradient of y", relativeError(y, c.grad.y)),
-      gradient("gradient of lr", Math.abs(lr[0]! / c.grad.lr - 1)),
-      gradient("gradient of θ0", digestError(lambda, [model.size], c.seed + 911, c.grad.start)),
-      gradient("TESLA x", digestError(tx, imageShape, c.seed + 912, c.tesla.x)),
-      gradient("TESLA y", relativeError(ty, c.tesla.y)),
-      gradient("TESLA lr", Math.abs(tlr[0]! / c.tesla.lr - 1)),
-    ],
+  const exact = async (kind: string, micro?: number): Promise<Check[]> => {
+    const [theta, loss, x, y, lr, mu] = await run("exact", micro);
+    const lambda = mu.map((value) => value / -c.lr);
+    return [
+      { what: `${kind} loss`, error: Math.abs(loss[0]! / c.loss - 1), tolerance: 1e-5 },
+      gradient(`${kind} end`, digestError(theta, [model.size], c.seed + 910, c.endParams)),
+      gradient(`${kind} x`, relativeError(x, c.grad.x)),
+      gradient(`${kind} y`, relativeError(y, c.grad.y)),
+      gradient(`${kind} lr`, Math.abs(lr[0]! / c.grad.lr - 1)),
+      gradient(`${kind} θ0`, digestError(lambda, [model.size], c.seed + 911, c.grad.start)),
+    ];
   };
+  const tesla = async (kind: string, micro?: number): Promise<Check[]> => {
+    const [, , x, y, lr] = await run("tesla", micro);
+    return [
+      gradient(`${kind} x`, digestError(x, imageShape, c.seed + 912, c.tesla.x)),
+      gradient(`${kind} y`, relativeError(y, c.tesla.y)),
+      gradient(`${kind} lr`, Math.abs(lr[0]! / c.tesla.lr - 1)),
+    ];
+  };
+  const half = Math.ceil(c.batch / 2);
+  const checks = [
+    ...(await exact("exact")),
+    ...(await tesla("TESLA")),
+    ...(model.mixesSamples ? [] : await exact("exact in parts", half)),
+    ...(model.mixesSamples ? [] : await tesla("TESLA in parts", half)),
+  ];
+  return { checks };
 }
 
 interface TeacherCase {
