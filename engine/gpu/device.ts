@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { Ahead } from "./ahead.ts";
 import { AdapterError, chooseAdapter, withEnvironment } from "./adapter.ts";
 import type { AdapterKind, Choice } from "./adapter.ts";
 import { slowPolling } from "./polling.ts";
@@ -83,8 +84,8 @@ const USEFUL_FEATURES = [
   "chromium-experimental-timestamp-query-inside-passes",
 ] as GPUFeatureName[];
 
-/** What `create()` returned, for every living device: collected before its device, it takes the process down. */
-const roots = new Set<GPU>();
+/** What `create()` returned, of every living device: collected before its device, it takes the process down. */
+const roots = new Map<GPUDevice, GPU>();
 
 /** The previous opening: the environment belongs to one at a time. */
 let opening: Promise<unknown> = Promise.resolve();
@@ -97,6 +98,8 @@ export class Gpu implements Disposable {
   readonly lost: Promise<GPUDeviceLostInfo>;
   /** Takes times for the profiler that the device was opened with. @internal */
   readonly timer: Timer | undefined;
+  /** Compiles on other cores what the device is about to need. @internal */
+  readonly ahead: Ahead | undefined;
   readonly #slowsPolling: boolean;
   readonly #waiting = new Set<(reason: DeviceLostError) => void>();
   readonly #captured: string[] = [];
@@ -125,23 +128,27 @@ export class Gpu implements Disposable {
       (more) => create([...flags, ...more]),
       wanted ?? process.env["POTSTILL_ADAPTER"] ?? "",
     );
-    const { adapter, root } = choice;
-    if (precision === "f16" && !adapter.features.has("shader-f16"))
+    if (precision === "f16" && !choice.adapter.features.has("shader-f16"))
       throw new AdapterError(
         `adapter: precision f16 needs an adapter with shader-f16, got ${choice.name} without`,
       );
-    const device = await adapter.requestDevice({
-      requiredFeatures: USEFUL_FEATURES.filter((feature) => adapter.features.has(feature)),
-      requiredLimits: numbersOf(adapter.limits),
-    });
-    roots.add(root);
-    void device.lost.finally(() => roots.delete(root));
-    return new Gpu(device, factsOf(choice, device, { checks, precision }), profiler);
+    const device = await openDevice(choice.root, choice.adapter);
+    const facts = factsOf(choice, device, { checks, precision });
+    // lavapipe alone compiles when it first dispatches; a profiler is to see what there is to see.
+    const helps = facts.kind === "lavapipe" && availableParallelism() > 1 && !profiler;
+    const ahead = helps ? new Ahead(() => Gpu.open(options)) : undefined;
+    return new Gpu(device, facts, profiler, ahead);
   }
 
-  private constructor(device: GPUDevice, facts: AdapterFacts, profiler: Profiler | undefined) {
+  private constructor(
+    device: GPUDevice,
+    facts: AdapterFacts,
+    profiler: Profiler | undefined,
+    ahead: Ahead | undefined,
+  ) {
     this.device = device;
     this.facts = facts;
+    this.ahead = ahead;
     this.lost = device.lost;
     this.timer = profiler && new Timer(this, profiler);
     // With its one thread on a core of its own, lavapipe loses nothing to the polling, and short waits gain.
@@ -191,6 +198,7 @@ export class Gpu implements Disposable {
   /** Destroys the device; whoever waits for it gets a {@link DeviceLostError}. */
   [Symbol.dispose](): void {
     this.#lose("disposed");
+    this.ahead?.[Symbol.dispose]();
     this.device.destroy();
   }
 
@@ -218,6 +226,17 @@ export class Gpu implements Disposable {
     );
     for (const reject of this.#waiting) reject(this.#loss);
   }
+}
+
+/** A device with all that its adapter offers and programs can use. */
+async function openDevice(root: GPU, adapter: GPUAdapter): Promise<GPUDevice> {
+  const device = await adapter.requestDevice({
+    requiredFeatures: USEFUL_FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: numbersOf(adapter.limits),
+  });
+  roots.set(device, root);
+  void device.lost.finally(() => roots.delete(device));
+  return device;
 }
 
 const isAbort = (error: unknown) => error instanceof Error && error.name === "AbortError";

@@ -65,6 +65,7 @@ export class Program implements Disposable {
   private readonly slots: readonly GPUBuffer[];
   private readonly plans: ReadonlyMap<string, readonly Step[]>;
   private readonly tapes: ReadonlyMap<string, readonly Command[]>;
+  private readonly started = new Set<string>();
   private staging: GPUBuffer | undefined;
 
   private constructor(
@@ -168,6 +169,9 @@ export class Program implements Disposable {
    */
   run(procedure: string, times = 1, { first = 0 }: RunOptions = {}): void {
     replay(this.gpu, procedure, this.known(this.tapes, procedure), times, first);
+    if (this.started.has(procedure)) return;
+    this.started.add(procedure);
+    this.gpu.ahead?.expect(this.steps(procedure).filter((step) => step.kind === "dispatch"));
   }
 
   /**
@@ -240,9 +244,10 @@ export class Program implements Disposable {
 
   /** Waits for the device, and lets a profiler have what is done then. */
   private async waited(what: string, promise: Promise<unknown>): Promise<void> {
-    const { timer } = this.gpu;
+    const { timer, ahead } = this.gpu;
     const begun = performance.now();
     await this.gpu.settled(promise);
+    ahead?.settle();
     timer?.profiler.span("wait", what, begun);
     await timer?.collect();
   }
