@@ -6,7 +6,8 @@
 import { topological, type KernelOp, type Target, type Tensor } from "../graph/tensor.ts";
 import { describeKernel, describeRegion, type Description } from "./describe.ts";
 import { NotFusible } from "./pull.ts";
-import { inputOf, isVariable, regionCode, schedule, type Schedule, type Unit } from "./schedule.ts";
+import { inputOf, isVariable } from "./anchors.ts";
+import { regionCode, schedule, type Schedule, type Unit } from "./schedule.ts";
 import { memoryOf } from "./rows.ts";
 import { specialise } from "./shader.ts";
 import { always, type Choose } from "./tune.ts";

@@ -6,7 +6,7 @@ import { showSteps } from "./listing.ts";
 import { prepare } from "./lower.ts";
 import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Assignments, type Place, type Step } from "./plan.ts";
-import { isVariable } from "./schedule.ts";
+import { isVariable } from "./anchors.ts";
 import { replay, type Command } from "./tape.ts";
 import { always, Tuner } from "./tune.ts";
 
