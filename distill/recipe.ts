@@ -1,12 +1,6 @@
-/** @file Recipes: the settings of a run under their usual names, checked, from YAML and back. */
-import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-
-import { isMap, isScalar, LineCounter, parseDocument, stringify } from "yaml";
-import type { Document } from "yaml";
+/** @file Recipes: the settings of a run under their usual names, checked. */
 import { z } from "zod";
 
-import { readBytes } from "./files.ts";
 import { closest } from "./spelling.ts";
 
 /** A recipe that can't be followed: one sentence for each problem, a line each. */
@@ -126,69 +120,13 @@ export type RecipeOverrides = Settings<Omit<Recipe, "teachers" | "evaluation">> 
   readonly evaluation?: Settings<Recipe["evaluation"]> | undefined;
 };
 
-const KEYS = Object.keys(recipe.shape);
-const GROUPS: Readonly<Record<string, readonly string[]>> = {
+/** Every setting, and every group of settings, in order. */
+export const KEYS: readonly string[] = Object.keys(recipe.shape);
+/** The settings of each group. */
+export const GROUPS: Readonly<Record<string, readonly string[]>> = {
   teachers: Object.keys(teachers.shape),
   evaluation: Object.keys(evaluation.shape),
 };
-
-/** The recipe in a YAML `text`; `source` names it in errors. Throws `RecipeError`. */
-export function parseRecipe(text: string, source: string): Recipe {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const at = (offset: number) => `${source}, line ${lines.linePos(offset).line}`;
-  if (document.errors.length > 0) {
-    throw new RecipeError(
-      document.errors.map(
-        ({ message, pos }) => `${at(pos[0])}: must be YAML, got an error (${message})`,
-      ),
-    );
-  }
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 10 });
-  } catch (cause) {
-    throw new RecipeError([`${source}: must be plain YAML, got ${String(cause)}`]);
-  }
-  return checkedRecipe(value, (path) => {
-    const offset = offsetOf(document, path);
-    return offset === undefined ? source : at(offset);
-  });
-}
-
-/** The recipe in a file. Throws `FileError` and `RecipeError`. */
-export function readRecipe(path: string): Recipe {
-  return parseRecipe(new TextDecoder().decode(readBytes(path)), path);
-}
-
-/**
- * The recipes of a run's folder: `recipe.yaml` holds one recipe, or several by name. Throws
- * `FileError` and `RecipeError`.
- */
-export function readRecipes(path: string): Recipe[] {
-  const text = new TextDecoder().decode(readBytes(path));
-  const value: unknown = parseDocument(text, { prettyErrors: false }).toJS({ maxAliasCount: 10 });
-  const several =
-    typeof value === "object" &&
-    value !== null &&
-    Object.keys(value).length > 0 &&
-    !KEYS.some((key) => key in value) &&
-    Object.values(value).every((entry) => typeof entry === "object" && entry !== null);
-  if (!several) return [parseRecipe(text, path)];
-  return Object.entries(value).map(([name, entry]) =>
-    checkedRecipe(entry, () => `${path}, ${name}`),
-  );
-}
-
-/** Several recipes as YAML, each under its name. */
-export function recipesToYaml(recipes: Readonly<Record<string, Recipe>>): string {
-  return stringify(
-    Object.fromEntries(
-      Object.entries(recipes).map(([name, settings]) => [name, ordered(settings)]),
-    ),
-    { lineWidth: 0 },
-  );
-}
 
 /** A setting as a command-line flag: its dotted name and what it takes. */
 export interface RecipeFlag {
@@ -209,15 +147,6 @@ export function recipeFlags(): RecipeFlag[] {
   return flags(z.toJSONSchema(recipe, { io: "input" }), "");
 }
 
-/** The recipes that come with the package, name → file. */
-export function shippedRecipes(): Map<string, string> {
-  const folder = new URL("./recipes/", import.meta.url);
-  const files = readdirSync(folder).filter((file) => file.endsWith(".yaml"));
-  return new Map(
-    files.sort().map((file) => [file.slice(0, -5), fileURLToPath(new URL(file, folder))]),
-  );
-}
-
 /**
  * `base` with the `overrides` that are not undefined in place of its own settings, checked again;
  * `source` names their origin in errors. Throws `RecipeError`.
@@ -236,26 +165,14 @@ export function resolveRecipe(
   return checkedRecipe(merged, () => source);
 }
 
-/** The recipe as YAML, keys in the order of the schema: the same recipe gives the same text. */
-export function recipeToYaml(settings: Recipe): string {
-  return stringify(ordered(settings), { lineWidth: 0 });
-}
+/** Names of the groups that a setting is in, and its own. */
+export type Path = readonly PropertyKey[];
 
-/** A recipe's settings in the order of the schema, those without a value left out. */
-function ordered(settings: Recipe): Record<string, unknown> {
-  const pick = (values: Readonly<Record<string, unknown>>, keys: readonly string[]) =>
-    Object.fromEntries(
-      keys.flatMap((key) => (values[key] === undefined ? [] : [[key, values[key]] as const])),
-    );
-  const out = pick(settings, KEYS);
-  for (const [key, inner] of Object.entries(GROUPS))
-    out[key] = pick(out[key] as Readonly<Record<string, unknown>>, inner);
-  return out;
-}
-
-type Path = readonly PropertyKey[];
-
-function checkedRecipe(value: unknown, where: (path: Path) => string): Recipe {
+/**
+ * A recipe from what a file or flags say; `where` names the place of a setting in errors. Throws
+ * `RecipeError`.
+ */
+export function checkedRecipe(value: unknown, where: (path: Path) => string): Recipe {
   const parsed = recipe.safeParse(value, { reportInput: true });
   if (parsed.success) {
     const problems = crossCheck(parsed.data).map(
@@ -320,20 +237,6 @@ function suggestion(path: Path): string {
   const handicap = (key: string) => (isHere(key) ? 0 : 0.5);
   const meant = closest(String(path.at(-1)), [...KEYS, ...inGroups], handicap);
   return meant === undefined ? "" : ` (did you mean ${shown(meant)}?)`;
-}
-
-/** Where in the text the value at `path` (or its key, when it has none) begins. */
-function offsetOf(document: Document.Parsed, path: Path): number | undefined {
-  let node: unknown = document.contents;
-  let offset: number | undefined;
-  for (const part of path) {
-    if (!isMap(node)) return offset;
-    const pair = node.items.find(({ key }) => isScalar(key) && key.value === part);
-    if (pair === undefined) return offset;
-    if (isScalar(pair.key)) offset = pair.key.range?.[0];
-    node = pair.value;
-  }
-  return offset;
 }
 
 function given(values: object = {}): Record<string, unknown> {

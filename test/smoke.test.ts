@@ -8,7 +8,8 @@ import { expect, test } from "vitest";
 
 import { Gpu } from "../engine/gpu/device.ts";
 import { createProgress } from "../distill/progress.ts";
-import { readRecipe, resolveRecipe, shippedRecipes } from "../distill/recipe.ts";
+import { readRecipe, shippedRecipes } from "../distill/recipe-file.ts";
+import { resolveRecipe } from "../distill/recipe.ts";
 import { beginRun, distil, openRun, teachersOf, workOf } from "../distill/run.ts";
 import { unrollCase } from "./golden/cases.ts";
 import { DOUBLES, doubles } from "./support/doubling.ts";

@@ -3,7 +3,8 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import yargs from "yargs";
 import { writeAtomic } from "../files.ts";
-import { readRecipe, recipesToYaml, shippedRecipes, type Recipe } from "../recipe.ts";
+import { readRecipe, recipesToYaml, shippedRecipes } from "../recipe-file.ts";
+import type { Recipe } from "../recipe.ts";
 import {
   beginRun,
   distil,

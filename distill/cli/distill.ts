@@ -4,13 +4,11 @@ import type { Argv, CommandModule } from "yargs";
 import type { Source } from "../data/dataset.ts";
 import { loadSource } from "../data/registry.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
+import { readRecipe, recipeToYaml, shippedRecipes } from "../recipe-file.ts";
 import {
-  readRecipe,
   recipeFlags,
-  recipeToYaml,
   RecipeError,
   resolveRecipe,
-  shippedRecipes,
   type Recipe,
   type RecipeOverrides,
 } from "../recipe.ts";

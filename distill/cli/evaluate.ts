@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { FileError, writeAtomic } from "../files.ts";
-import { readRecipes } from "../recipe.ts";
+import { readRecipes } from "../recipe-file.ts";
 import {
   distilledFile,
   distilledFor,

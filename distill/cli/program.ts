@@ -2,7 +2,7 @@
 import { showBytes, showFlops, type Gpu, type Program, type Step } from "../../engine/index.ts";
 import { buildModel, isNetwork, type Model } from "../../models/index.ts";
 import { compileMatching } from "../match.ts";
-import { readRecipe, shippedRecipes } from "../recipe.ts";
+import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
 import { UsageError } from "./usage.ts";
 

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { DIGITS_MEAN, DIGITS_STD } from "../../distill/data/digits.ts";
 import { readDistilled, writeDistilled, type DistilledMeta } from "../../distill/distilled.ts";
-import { readRecipe, shippedRecipes } from "../../distill/recipe.ts";
+import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 import type { ResultRow } from "../../distill/table.ts";
 import { readTrajectory } from "../../distill/trajectory.ts";
 import { contents, runCli, type Finished } from "../support/run-cli.ts";

@@ -27,12 +27,8 @@ import {
   type DistilledSet,
   type IterationRecord,
 } from "../../distill/match.ts";
-import {
-  readRecipe,
-  resolveRecipe,
-  shippedRecipes,
-  type RecipeOverrides,
-} from "../../distill/recipe.ts";
+import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
+import { resolveRecipe, type RecipeOverrides } from "../../distill/recipe.ts";
 import type { SyntheticSet } from "../../distill/start.ts";
 import { weightedSoftLoss } from "../../distill/student.ts";
 import { teacherFile, TrajectoryBuffer, writeTrajectory } from "../../distill/trajectory.ts";

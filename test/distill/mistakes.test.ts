@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { shippedRecipes } from "../../distill/recipe.ts";
+import { shippedRecipes } from "../../distill/recipe-file.ts";
 import { contents, runCli } from "../support/run-cli.ts";
 
 let root: string;

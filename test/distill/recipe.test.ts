@@ -10,11 +10,10 @@ import { parse } from "yaml";
 import {
   parseRecipe,
   readRecipe,
-  RecipeError,
   recipeToYaml,
-  resolveRecipe,
   shippedRecipes,
-} from "../../distill/recipe.ts";
+} from "../../distill/recipe-file.ts";
+import { RecipeError, resolveRecipe } from "../../distill/recipe.ts";
 import type { RecipeOverrides } from "../../distill/recipe.ts";
 
 const minimal = `dataset: digits
