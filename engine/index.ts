@@ -17,6 +17,7 @@ export {
   Program,
   type CompileOptions,
   type HostData,
+  type Memory,
   type Procedure,
   type RunOptions,
 } from "./gpu/program.ts";

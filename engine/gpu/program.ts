@@ -8,7 +8,7 @@ import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Assignments, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./anchors.ts";
 import { replay, type Command } from "./tape.ts";
-import { always, Tuner } from "./tune.ts";
+import { always, Tuner, type Choose } from "./tune.ts";
 
 /**
  * What one procedure computes: a tensor for each name. A name that the graph uses as a variable is
@@ -31,6 +31,14 @@ export interface CompileOptions {
 export interface RunOptions {
   /** Number of the first repetition, where a run continues another; 0 when absent. */
   readonly first?: number;
+}
+
+/** GPU memory of a program in bytes, as allocated: of variables, of slots, of both, and of the largest buffer. */
+export interface Memory {
+  readonly variables: number;
+  readonly slots: number;
+  readonly total: number;
+  readonly largest: number;
 }
 
 /** Host data for a variable. */
@@ -56,6 +64,47 @@ export function targetOf(facts: AdapterFacts): Target {
     maxWorkgroupSize: limits["maxComputeInvocationsPerWorkgroup"] ?? 256,
     maxBuffers: limits["maxStorageBuffersPerShaderStage"] ?? 8,
   };
+}
+
+/** What desktop adapters have in common as Dawn opens them: for plans where there is no adapter. */
+const DESKTOP: Target = {
+  subgroupSize: 0,
+  software: false,
+  f16: false,
+  maxWorkgroupSize: 256,
+  maxBuffers: 16,
+};
+
+/** Bytes of a buffer for so many: shaders that load four elements at a time see whole vectors. */
+const allocation = (bytes: number): number => Math.ceil(bytes / 16) * 16;
+
+function memoryFor(variables: readonly number[], slots: readonly number[]): Memory {
+  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+  const [own, shared] = [sum(variables), sum(slots)];
+  const largest = [...variables, ...slots].reduce((a, b) => Math.max(a, b), 0);
+  return { variables: own, slots: shared, total: own + shared, largest };
+}
+
+/** Procedures in the form in which they are planned, and the variables that they share. */
+function prepared(procedures: Readonly<Record<string, Procedure>>, target: Target) {
+  const tensors = new Map<string, Tensor>();
+  const assigned = Object.entries(procedures).map(([name, procedure]) => {
+    const simple = prepare(Object.values(procedure), target);
+    const assignments = new Map(Object.keys(procedure).map((key, i) => [key, simple[i]!]));
+    collectVariables(procedure, assignments, tensors);
+    return [name, assignments] as const;
+  });
+  return { tensors, assigned };
+}
+
+type Assigned = ReturnType<typeof prepared>["assigned"];
+
+/** Launch lists of procedures over slots that they share. */
+function laidOut(assigned: Assigned, target: Target, fuse: boolean, choose: Choose) {
+  const slots = new Slots();
+  const steps = (assignments: Assignments): Step[] =>
+    new Planner(assignments, target, fuse, choose).steps(slots);
+  return { slots, plans: new Map(assigned.map(([name, values]) => [name, steps(values)])) };
 }
 
 /** Procedures over named variables, compiled once. All memory is allocated here and never grows. */
@@ -92,28 +141,16 @@ export class Program implements Disposable {
     { fuse = true, tune = process.env["POTSTILL_TUNE"] === "1", candidate }: CompileOptions = {},
   ): Promise<Program> {
     const begun = performance.now();
-    const tensors = new Map<string, Tensor>();
-    const simplified = Object.entries(procedures).map(([name, procedure]) => {
-      const simple = prepare(Object.values(procedure), targetOf(gpu.facts));
-      const assignments = new Map(Object.keys(procedure).map((key, i) => [key, simple[i]!]));
-      collectVariables(procedure, assignments, tensors);
-      return [name, assignments] as const;
-    });
+    const target = targetOf(gpu.facts);
+    const { tensors, assigned } = prepared(procedures, target);
     const tuner = new Tuner(gpu);
     const choose = candidate === undefined ? tuner.choose : always(candidate);
-    const planned = () => {
-      const slots = new Slots();
-      const plan = (assignments: Assignments): Step[] =>
-        new Planner(assignments, targetOf(gpu.facts), fuse, choose).steps(slots);
-      return { slots, plans: new Map(simplified.map(([name, values]) => [name, plan(values)])) };
-    };
-    let { slots, plans } = planned();
-    if (tune && (await tuner.measure())) ({ slots, plans } = planned());
+    let { slots, plans } = laidOut(assigned, target, fuse, choose);
+    if (tune && (await tuner.measure()))
+      ({ slots, plans } = laidOut(assigned, target, fuse, choose));
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const allocate = (bytes: number): GPUBuffer => {
-      // Shaders that load four elements at a time see whole vectors.
-      return gpu.device.createBuffer({ size: Math.ceil(bytes / 16) * 16, usage });
-    };
+    const allocate = (bytes: number): GPUBuffer =>
+      gpu.device.createBuffer({ size: allocation(bytes), usage });
     const cells = new Map<string, Cell>();
     for (const [name, { shape, dtype, size }] of tensors)
       cells.set(name, { shape, dtype, bytes: size * 4, buffer: allocate(size * 4) });
@@ -129,11 +166,30 @@ export class Program implements Disposable {
     return new Program(gpu, cells, memory, plans, tapes);
   }
 
-  /** Planned GPU memory in bytes: variables, slots, and both. */
-  get memory(): { variables: number; slots: number; total: number } {
-    const variables = [...this.cells.values()].reduce((sum, cell) => sum + cell.bytes, 0);
-    const slots = this.slots.reduce((sum, slot) => sum + slot.size, 0);
-    return { variables, slots, total: variables + slots };
+  /**
+   * The memory that a program of these procedures has on an adapter, without compiling it or having
+   * the adapter: `facts` are another's, or what desktop adapters have in common.
+   * @throws ShapeError as {@link compile}.
+   */
+  static plan(
+    procedures: Readonly<Record<string, Procedure>>,
+    facts?: AdapterFacts,
+    { fuse = true }: Pick<CompileOptions, "fuse"> = {},
+  ): Memory {
+    const target = facts ? targetOf(facts) : DESKTOP;
+    const { tensors, assigned } = prepared(procedures, target);
+    const { slots } = laidOut(assigned, target, fuse, always(0));
+    const variables = [...tensors.values()].map(({ size }) => allocation(size * 4));
+    return memoryFor(variables, slots.bytes.map(allocation));
+  }
+
+  /** GPU memory, all of it allocated when the program was compiled. */
+  get memory(): Memory {
+    const variables = [...this.cells.values()].map(({ buffer }) => buffer.size);
+    return memoryFor(
+      variables,
+      this.slots.map(({ size }) => size),
+    );
   }
 
   /** What one run of a procedure takes: dispatches, operations, and bytes that must cross memory. */

@@ -1,6 +1,6 @@
 /** @file Compiled programs on the adapter: fused or not, carried from run to run, and what they keep. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import * as e from "../../engine/index.ts";
 import {
@@ -369,12 +369,44 @@ describe("a program", () => {
       using program = await Program.compile(gpu(), { main: { y: chain(length) } }, { fuse });
       return program.memory;
     };
-    expect(await memory(6, true)).toEqual({ variables: 8000, slots: 0, total: 8000 });
-    expect(await memory(1, false)).toEqual({ variables: 8000, slots: 0, total: 8000 });
-    expect(await memory(2, false)).toEqual({ variables: 8000, slots: 4000, total: 12000 });
+    const expected = (slots: number) => {
+      return { variables: 8000, slots, total: 8000 + slots, largest: 4000 };
+    };
+    expect(await memory(6, true)).toEqual(expected(0));
+    expect(await memory(1, false)).toEqual(expected(0));
+    expect(await memory(2, false)).toEqual(expected(4000));
     // However long the chain: what is read, and what is written.
-    expect(await memory(3, false)).toEqual({ variables: 8000, slots: 8000, total: 16000 });
-    expect(await memory(30, false)).toEqual({ variables: 8000, slots: 8000, total: 16000 });
+    expect(await memory(3, false)).toEqual(expected(8000));
+    expect(await memory(30, false)).toEqual(expected(8000));
+  });
+
+  test("plans, without the adapter, the memory that compiling then takes of it", async () => {
+    const { device, facts } = gpu();
+    const sizes: number[] = [];
+    const create = device.createBuffer.bind(device);
+    const spy = vi.spyOn(device, "createBuffer").mockImplementation((descriptor) => {
+      sizes.push(descriptor.size);
+      return create(descriptor);
+    });
+    try {
+      const odd = variable("odd", [7]);
+      const procedures = {
+        gradients: stepAndAdjoint(convNet(SMALL)).outputs,
+        more: { odd: e.add(odd, 1), sum: e.sum(odd) },
+      };
+      for (const fuse of [true, false]) {
+        const planned = Program.plan(procedures, facts, { fuse });
+        expect(sizes).toEqual([]);
+        using program = await Program.compile(gpu(), procedures, { fuse });
+        expect(program.memory).toEqual(planned);
+        expect(sizes.reduce((a, b) => a + b)).toBe(planned.total);
+        expect(Math.max(...sizes)).toBe(planned.largest);
+        sizes.length = 0;
+      }
+      expect(Program.plan(procedures).variables).toBe(Program.plan(procedures, facts).variables);
+    } finally {
+      spy.mockRestore();
+    }
   });
 
   test("shares slots between procedures", async () => {
