@@ -119,7 +119,10 @@ export interface MatchOptions {
   readonly teachers: TrajectoryBuffer;
   readonly start: SyntheticSet;
   readonly random: Random;
-  readonly onIteration?: (record: IterationRecord) => void;
+  /** Called once, before the first iteration. */
+  readonly onPlanned?: (memory: PlannedMemory) => void;
+  /** Waited for after every iteration; `current` reads the set as the iteration has left it. */
+  readonly onIteration?: (record: IterationRecord, current: () => Promise<DistilledSet>) => unknown;
 }
 
 /** Memory of a matching program in bytes, as planned. */
@@ -142,7 +145,7 @@ export async function compileMatching(gpu: Gpu, options: StudentOptions): Promis
  * @throws DistillError when batch_syn does not suit the set, or no iteration is accepted any more.
  */
 export async function match(options: MatchOptions): Promise<DistilledSet> {
-  const { gpu, model, recipe, teachers, start, random, onIteration } = options;
+  const { gpu, model, recipe, teachers, start, random, onPlanned, onIteration } = options;
   const count = start.labels.length / model.task.classes;
   const { batch_syn: batch, syn_steps: steps } = recipe;
   if (batch > count)
@@ -150,7 +153,12 @@ export async function match(options: MatchOptions): Promise<DistilledSet> {
       `batch_syn: must be at most the ${count} synthetic images, got ${batch}`,
     );
   using program = await compileMatching(gpu, { model, images: count, batch, steps });
+  onPlanned?.(program.memory);
   writeSettings(program, recipe, start);
+  const current = async (): Promise<DistilledSet> => {
+    const [images, labels, lr] = await program.read("images", "labels", "lr");
+    return { images, labels, lr: lr[0]! };
+  };
   const batches = minibatchStream(count, batch, random.stream("minibatches"));
   const order = teacherStream(teachers.count, random.stream("teachers"));
   const epochs = random.stream("start epochs");
@@ -179,12 +187,11 @@ export async function match(options: MatchOptions): Promise<DistilledSet> {
       start: epoch,
       accepted: accepted[0] === 1,
     };
-    onIteration?.(record);
+    await onIteration?.(record, current);
     rejected = record.accepted ? 0 : rejected + 1;
     if (rejected >= PATIENCE) throw new DistillError(hopeless(record));
   }
-  const [images, labels, lr] = await program.read("images", "labels", "lr");
-  return { images, labels, lr: lr[0]! };
+  return await current();
 }
 
 function hopeless({ iteration, loss, start }: IterationRecord): string {
