@@ -7,7 +7,12 @@ import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts"
 import type { Dataset, ImageShape, Source } from "./data/dataset.ts";
 import { normalise } from "./data/preprocess.ts";
 import { loadSource } from "./data/registry.ts";
-import { readDistilled, writeDistilled } from "./distilled.ts";
+import {
+  checkPreprocessing,
+  readDistilled,
+  writeDistilled,
+  type DistilledFile,
+} from "./distilled.ts";
 import { evaluate, type Accuracies } from "./evaluate.ts";
 import { fileError, FileError, openRunFolder, writeAtomic } from "./files.ts";
 import { match, type DistilledSet, type IterationRecord } from "./match.ts";
@@ -113,19 +118,20 @@ export async function distil(
     progress.stop();
   }
   const { channels, height, width, classes, preprocessing } = dataset;
-  if (preprocessing.kind !== "normalise")
-    throw new FileError(
-      `${folder}: a distilled set must be of normalised images, got whitened ones`,
-    );
-  const { mean, std } = preprocessing;
   const rows = classes.length;
-  writeDistilled(distilledFile(folder, ipc), set, [rows * ipc, channels, height, width], {
-    dataset: recipe.dataset,
-    ipc,
-    network: recipe.network,
-    width: recipe.width,
-    mean,
-    std,
+  writeDistilled(distilledFile(folder, ipc), {
+    ...set,
+    shape: [rows * ipc, channels, height, width],
+    meta: {
+      dataset: recipe.dataset,
+      classes,
+      ipc,
+      network: recipe.network,
+      width: recipe.width,
+      seed: recipe.seed,
+      augmentation: "none",
+      preprocessing,
+    },
   });
   const sheet = contactSheet({ ...dataset, images: set.images, rows, columns: ipc });
   writeAtomic(join(folder, `images-ipc${ipc}.png`), sheet);
@@ -213,7 +219,7 @@ export async function scoreRandom(
  * The distilled set of a recipe in a run's folder.
  * @throws FileError when it is damaged, or was made for other data or another network.
  */
-export function distilledFor(folder: string, { recipe, source }: Work): DistilledSet {
+export function distilledFor(folder: string, { recipe, source }: Work): DistilledFile {
   const path = distilledFile(folder, recipe.ipc);
   const file = readDistilled(path);
   const { channels, height, width, classes } = source;
@@ -223,13 +229,13 @@ export function distilledFor(folder: string, { recipe, source }: Work): Distille
     ipc: recipe.ipc,
     network: recipe.network,
     width: recipe.width,
+    classes: classes.join(", "),
     images: `[${[rows, channels, height, width].join(", ")}]`,
-    labels: `[${rows}, ${classes.length}]`,
   };
   const found = {
     ...file.meta,
+    classes: file.meta.classes.join(", "),
     images: `[${file.shape.join(", ")}]`,
-    labels: `[${file.shape[0]!}, ${file.labels.length / file.shape[0]!}]`,
   };
   for (const key of Object.keys(wanted) as (keyof typeof wanted)[])
     if (found[key] !== wanted[key])
@@ -244,8 +250,17 @@ export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<Res
   const { dataset, model } = context;
   const { ipc } = recipe;
   const work = { recipe, source: dataset, model };
-  const { images, labels, lr } = distilledFor(context.folder, work);
+  const file = distilledFor(context.folder, work);
+  checkPreprocessing(file, dataset, distilledFile(context.folder, ipc));
+  const { images, labels, lr } = file;
   const { epoch_eval_train: epochs, batch } = recipe.evaluation;
   const set = syntheticSet(images, labels, dataset.classes.length);
   return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, () => set);
+}
+
+/** Writes into the distilled set's file what networks trained on it reach: a row of {@link scoreDistilled}. */
+export function recordAccuracy(folder: string, { ipc, mean, std, seeds }: ResultRow): void {
+  const path = distilledFile(folder, ipc);
+  const { meta, ...file } = readDistilled(path);
+  writeDistilled(path, { ...file, meta: { ...meta, accuracy: { mean, std, seeds } } });
 }

@@ -1,6 +1,7 @@
 /** @file The synthetic set before it is optimised: which images, and their soft labels (DATM.md §4). */
 import type { Random } from "../engine/index.ts";
 import type { Dataset } from "./data/dataset.ts";
+import { classLogits } from "./labels.ts";
 import { predictedClasses, type Trainer } from "./train.ts";
 import type { TrajectoryBuffer } from "./trajectory.ts";
 
@@ -118,16 +119,14 @@ export async function teacherLogits(
   });
 }
 
-/** Label logits of hard labels: 0 at the class and `off` elsewhere, so that softmax gives almost one 1. */
+/** Label logits `[n, K]` of training images by their own classes. */
 export function hardLogits(
   dataset: Dataset,
   numbers: Uint32Array,
   off = -20,
 ): Float32Array<ArrayBuffer> {
-  const classes = dataset.classes.length;
-  const out = new Float32Array(numbers.length * classes).fill(off);
-  numbers.forEach((number, i) => (out[i * classes + dataset.train.labels[number]!] = 0));
-  return out;
+  const labels = Array.from(numbers, (number) => dataset.train.labels[number]!);
+  return classLogits(labels, dataset.classes.length, off);
 }
 
 /**

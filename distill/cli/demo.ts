@@ -9,6 +9,7 @@ import {
   beginRun,
   distil,
   openRun,
+  recordAccuracy,
   scoreDistilled,
   scoreRandom,
   scoreWhole,
@@ -35,7 +36,9 @@ async function demo(
   for (const recipe of recipes) {
     await distil(context, recipe, teachers);
     rows.push(...(await scoreRandom(context, recipe, teachers)));
-    rows.push(await scoreDistilled(context, recipe));
+    const row = await scoreDistilled(context, recipe);
+    recordAccuracy(folder, row);
+    rows.push(row);
     writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
   }
   return rows;

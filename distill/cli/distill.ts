@@ -16,6 +16,7 @@ import {
   beginRun,
   distil,
   openRun,
+  recordAccuracy,
   scoreDistilled,
   teachersOf,
   workOf,
@@ -144,6 +145,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
       await distil(context, recipe, teachers);
       const rows = [await scoreDistilled(context, recipe)];
+      recordAccuracy(folder, rows[0]!);
       writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
       console.log(formatTable(rows));
     });

@@ -140,8 +140,11 @@ describe("a run", () => {
     expect([images.length, labels.length]).toEqual([640, 100]);
     expect(lr).toBe(eventsOf(run)[2]!["lr"]);
     expect(meta).toEqual({
-      ...{ dataset: "digits", ipc: 1, network: "ConvNetD2", width: 16 },
-      ...{ mean: [DIGITS_MEAN], std: [DIGITS_STD] },
+      ...{ dataset: "digits", ipc: 1, network: "ConvNetD2", width: 16, seed: 7 },
+      classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+      augmentation: "none",
+      preprocessing: { kind: "normalise", mean: [DIGITS_MEAN], std: [DIGITS_STD] },
+      accuracy: { mean: rowsOf(run)[0]!.mean, std: 0, seeds: 1 },
     });
   });
 
@@ -189,7 +192,8 @@ describe("a run", () => {
     const path = join(folder, "distilled-ipc1.safetensors");
     const { meta, ...set } = readDistilled(path);
     const images = set.images.slice(0, 10 * size * size);
-    writeDistilled(path, { ...set, images }, [10, 1, size, size], { ...meta, ...changes });
+    const shape = [10, 1, size, size];
+    writeDistilled(path, { ...set, images, shape, meta: { ...meta, ...changes } });
   }
 
   /** A changed copy of the run is refused in these words, and stays as it is. */
@@ -224,6 +228,13 @@ describe("a run", () => {
       ["evaluate"],
       (copy) => remake(copy, { width: 32 }),
       (copy) => `${copy}/distilled-ipc1.safetensors: `,
+    ],
+    [
+      "evaluate finds a set of other classes",
+      ["evaluate"],
+      (copy) => remake(copy, { classes: "abcdefghij".split("") }),
+      (copy) =>
+        `${copy}/distilled-ipc1.safetensors: classes must be 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 as in the recipe, got a, b, `,
     ],
     [
       "evaluate finds a set of smaller images",
