@@ -9,6 +9,7 @@ export * from "./ops/reduce.ts";
 export * from "./ops/matmul.ts";
 export * from "./ops/conv.ts";
 export * from "./ops/gather.ts";
+export * from "./ops/resample.ts";
 export * from "./ops/derived.ts";
 export { constantValue, full, iota, repeat, variable } from "./ops/source.ts";
 export { grad, GradError, vjp, type GradOptions } from "./autodiff/grad.ts";

@@ -2,7 +2,7 @@
 
 import * as e from "../../../engine/index.ts";
 import type { Shape, Tensor } from "../../../engine/index.ts";
-import { constant, indices, input, type Case, type Row } from "./row.ts";
+import { constant, indices, input, type Case, type Draw, type Row } from "./row.ts";
 
 const row = (...cases: Case[]): Row => ({ cases, derivative: "multilinear" });
 
@@ -41,6 +41,52 @@ const concat = (label: string, shapes: readonly Shape[], axis: number): Case => 
   inputs: shapes.map((shape) => input(shape)),
   build: (...parts) => e.concat(parts, axis),
 });
+
+/** Whole multiples of 1/64: a kernel finds positions as exactly as the interpreter. */
+const near =
+  (linear: readonly number[], spread: number, shift: number): Draw =>
+  (random, [n]) =>
+    Float32Array.from({ length: n! * 6 }, (_, k) => {
+      const within = (most: number): number => (random.below(2 * most * 64 + 1) - most * 64) / 64;
+      const [row, column] = [k % 6 < 3 ? 0 : 1, k % 3];
+      return column === 2 ? within(shift) : linear[2 * row + column]! + within(spread);
+    });
+
+const MAPS: readonly [label: string, map: Draw][] = [
+  ["nothing", near([1, 0, 0, 1], 0, 0)],
+  ["a shift", near([1, 0, 0, 1], 0, 3)],
+  ["a flip", near([1, 0, 0, -1], 0, 0)],
+  ["a quarter turn", near([0, -1, 1, 0], 0, 0)],
+  ["any maps", near([1, 0, 0, 1], 1, 2)],
+  ["enlargement", near([0.25, 0, 0, 0.25], 0, 1)],
+  ["maps onto a line", near([0.5, 1, 0.25, 0.5], 0, 1)],
+  ["maps onto a point", near([0, 0, 0, 0], 0, 1)],
+  ["maps out of the image", near([1, 0, 0, 1], 0, 20)],
+];
+
+const mapped = (f: (x: Tensor, map: Tensor) => Tensor): Row =>
+  row(
+    ...MAPS.flatMap(([label, map]) =>
+      [
+        [3, 2, 5, 8],
+        [2, 1, 4, 4],
+      ].map((shape) => ({
+        label: `${label} of [${shape.join(", ")}]`,
+        inputs: [input(shape), constant([shape[0]!, 2, 3], map)],
+        build: f,
+      })),
+    ),
+    {
+      label: "images of several workgroups",
+      inputs: [input([2, 3, 9, 11]), constant([2, 2, 3], near([1, 0, 0, 1], 0.5, 2))],
+      build: f,
+    },
+    {
+      label: "a single pixel",
+      inputs: [input([1, 2, 1, 1]), constant([1, 2, 3], near([1, 0, 0, 1], 1, 0))],
+      build: f,
+    },
+  );
 
 export const layout: Readonly<Record<string, Row>> = {
   reshape: row(
@@ -138,6 +184,8 @@ export const layout: Readonly<Record<string, Row>> = {
       e.setRow(x, e.repeat(), e.reshape(e.slice(x, [1, 0], [1, 2]), [2])),
     ),
   ),
+  resample: mapped(e.resample),
+  splat: mapped(e.splat),
   scatterAdd: row(
     scatterAdd("six rows into 3", [6, 3], 3),
     scatterAdd("65 numbers into 4", [65], 4),
