@@ -49,10 +49,7 @@ describe("a golden case", () => {
       } while (result.file !== file || result.name !== name);
       const { outcome } = result;
       if ("skipped" in outcome) {
-        const ours =
-          file === "unroll.json" ||
-          file === "teacher.json" ||
-          (file === "models.json" && name.startsWith("ConvNet"));
+        const ours = file !== "zca.json" && (file !== "models.json" || name.startsWith("ConvNet"));
         expect(ours, "left out").toBe(false);
         const lack = file === "models.json" ? `no network ${name}` : `${file} is not supported yet`;
         expect(outcome.skipped).toBe(lack);
@@ -79,6 +76,7 @@ describe("the check of golden values", () => {
   const [network] = casesOf(SMALL, "models.json") as [Case];
   const [student] = casesOf(SMALL, "unroll.json") as [Case];
   const [, adaptive, gsam] = casesOf(SMALL, "teacher.json") as [Case, Case, Case];
+  const [turned] = casesOf(SMALL, "augment.json").slice(-1) as [Case];
   const logits = network["logits"] as number[];
   const gradients = student["grad"] as { x: number[] };
 
@@ -87,11 +85,13 @@ describe("the check of golden values", () => {
       "models.json": { logits: 1e-4, softLoss: 1e-5, hardLoss: 1e-5 },
       "unroll.json": { "exact loss": 1e-5, "exact in parts loss": 1e-5 },
       "teacher.json": {},
+      "augment.json": {},
     };
     const others: Record<string, number> = {
       "models.json": 5e-4,
       "unroll.json": 1e-3,
       "teacher.json": 1e-5,
+      "augment.json": 2e-5,
     };
     for await (const { file, outcome } of goldenResults(gpu(), SMALL)) {
       if ("skipped" in outcome) throw new Error(`must be run, got ${outcome.skipped}`);
@@ -109,6 +109,7 @@ describe("the check of golden values", () => {
       { ...student, grad: { ...gradients, x: gradients.x.map((g) => g * 1.002) } },
     ],
     ["a learning rate", "unroll.json", { ...student, lr: (student["lr"] as number) * 1.01 }],
+    ["a draw", "augment.json", { ...turned, draws: [[0.878]] }],
     ["a teacher's ρ", "teacher.json", { ...adaptive, rho: 0.011 }],
     ["a teacher's α", "teacher.json", { ...gsam, alpha: 0.35 }],
     ["a teacher's kind of GSAM", "teacher.json", { ...adaptive, adaptive: false }],
@@ -131,10 +132,13 @@ describe("the check of golden values", () => {
       expect.stringMatching(line("models.json ConvNetD2-8")),
       expect.stringMatching(line("unroll.json one-step")),
       expect.stringMatching(line("unroll.json three-steps")),
+      expect.stringMatching(line("augment.json saturation")),
+      expect.stringMatching(line("augment.json scale")),
+      expect.stringMatching(line("augment.json rotate")),
       expect.stringMatching(line("teacher.json sgd")),
       expect.stringMatching(line("teacher.json gsam-adaptive")),
       expect.stringMatching(line("teacher.json gsam")),
-      "6 passed, 0 failed, 0 skipped",
+      "9 passed, 0 failed, 0 skipped",
     ]);
     expect([code, stderr]).toEqual([0, ""]);
   });

@@ -11,6 +11,7 @@ import { splitParameters } from "../../models/index.ts";
 import { studentProcedures, type GradientKind } from "../../distill/student.ts";
 import { hardTargets, minibatches, Trainer } from "../../distill/train.ts";
 import { backwards, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
+import { augmentCase } from "./augmentation.ts";
 import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";
 import { goldenParameters, networkOf, type NetworkArgs } from "./network.ts";
 
@@ -236,4 +237,5 @@ export const caseRunners: Readonly<Record<string, (gpu: Gpu, c: never) => Promis
   "models.json": modelCase,
   "unroll.json": unrollCase,
   "teacher.json": teacherCase,
+  "augment.json": augmentCase,
 };
