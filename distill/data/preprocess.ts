@@ -62,55 +62,79 @@ export function toPixels(
   preprocessing: Preprocessing,
   shape: ImageShape,
 ): Float32Array<ArrayBuffer> {
-  const { channels, height, width } = shape;
-  if (images.length % (channels * height * width) !== 0) {
-    throw new RangeError(
-      `toPixels: images must be [N, ${channels}, ${height}, ${width}], got ${images.length} values`,
-    );
+  checkFits("toPixels", images, preprocessing, shape);
+  if (preprocessing.kind === "zca") {
+    const { mean, colour } = preprocessing;
+    const raw = timesMatrix(images, colour, mean.length);
+    return raw.map((value, i) => value + mean[i % mean.length]!);
   }
-  return preprocessing.kind === "zca"
-    ? coloured(images, preprocessing, shape)
-    : denormalised(images, preprocessing, shape);
+  const { mean, std } = preprocessing;
+  const plane = shape.height * shape.width;
+  return Float32Array.from(images, (value, i) => {
+    const c = Math.floor(i / plane) % shape.channels;
+    return value * std[c]! + mean[c]!;
+  });
 }
 
-function denormalised(
-  images: Float32Array,
-  normalisation: Normalisation,
-  { channels, height, width }: ImageShape,
+/**
+ * Raw pixels `[N, C, H, W]` as images of a network's input space, in a new array: the way back from
+ * {@link toPixels}, and throws as it.
+ */
+export function fromPixels(
+  pixels: Float32Array,
+  preprocessing: Preprocessing,
+  shape: ImageShape,
 ): Float32Array<ArrayBuffer> {
-  checkNormalisation(normalisation, channels);
-  const { mean, std } = normalisation;
-  const plane = height * width;
-  const raw = new Float32Array(images.length);
-  for (let i = 0; i < raw.length; i++) {
-    const c = Math.floor(i / plane) % channels;
-    raw[i] = images[i]! * std[c]! + mean[c]!;
+  checkFits("fromPixels", pixels, preprocessing, shape);
+  if (preprocessing.kind === "zca") {
+    const { mean, whiten } = preprocessing;
+    const centred = pixels.map((value, i) => value - mean[i % mean.length]!);
+    return timesMatrix(centred, whiten, mean.length);
   }
-  return raw;
+  const { mean, std } = preprocessing;
+  const plane = shape.height * shape.width;
+  return Float32Array.from(pixels, (value, i) => {
+    const c = Math.floor(i / plane) % shape.channels;
+    return (value - mean[c]!) / std[c]!;
+  });
 }
 
-/** z W⁻¹ + mean, a row of W⁻¹ at a time for all images. */
-function coloured(
-  images: Float32Array,
-  { mean, colour }: Whitening,
-  { channels, height, width }: ImageShape,
+/** Rows `[N, D]` times a symmetric matrix `[D, D]`, a row of it at a time for all of them. */
+function timesMatrix(
+  rows: Float32Array,
+  matrix: Float32Array,
+  size: number,
 ): Float32Array<ArrayBuffer> {
-  const size = channels * height * width;
-  if (mean.length !== size) {
-    throw new RangeError(
-      `whitening: it must be of images of ${size} values, got one of ${mean.length}`,
-    );
-  }
-  const raw = new Float32Array(images.length);
+  const out = new Float32Array(rows.length);
   for (let d = 0; d < size; d++) {
-    const row = colour.subarray(d * size, (d + 1) * size);
-    for (let at = 0; at < images.length; at += size) {
-      let sum = mean[d]!;
-      for (let k = 0; k < size; k++) sum += images[at + k]! * row[k]!;
-      raw[at + d] = sum;
+    const row = matrix.subarray(d * size, (d + 1) * size);
+    for (let at = 0; at < rows.length; at += size) {
+      let sum = 0;
+      for (let k = 0; k < size; k++) sum += rows[at + k]! * row[k]!;
+      out[at + d] = sum;
     }
   }
-  return raw;
+  return out;
+}
+
+function checkFits(
+  what: string,
+  images: Float32Array,
+  preprocessing: Preprocessing,
+  { channels, height, width }: ImageShape,
+): void {
+  const size = channels * height * width;
+  if (images.length % size !== 0) {
+    throw new RangeError(
+      `${what}: images must be [N, ${channels}, ${height}, ${width}], got ${images.length} values`,
+    );
+  }
+  if (preprocessing.kind === "normalise") checkNormalisation(preprocessing, channels);
+  else if (preprocessing.mean.length !== size) {
+    throw new RangeError(
+      `whitening: it must be of images of ${size} values, got one of ${preprocessing.mean.length}`,
+    );
+  }
 }
 
 function checkNormalisation({ mean, std }: Normalisation, channels: number): void {

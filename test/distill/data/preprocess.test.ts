@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 
 import { byteSplit, channelStatistics, type Source } from "../../../distill/data/dataset.ts";
-import { normalise, toPixels } from "../../../distill/data/preprocess.ts";
+import { fromPixels, normalise, toPixels } from "../../../distill/data/preprocess.ts";
 
 const shape = { channels: 2, height: 1, width: 2 };
 const pixels = Uint8Array.of(0, 255, 51, 102, 255, 255, 0, 204, 10, 20, 30, 40);
@@ -65,6 +65,34 @@ describe("toPixels", () => {
   it("refuses a length that is not whole images", () => {
     expect(() => toPixels(new Float32Array(5), preprocessing, shape)).toThrow(
       "toPixels: images must be [N, 2, 1, 2], got 5 values",
+    );
+  });
+});
+
+describe("fromPixels", () => {
+  const raw = Float32Array.of(0, 1, 0.2, 0.4, 1, 1, 0, 0.8);
+
+  it("normalises as a data set does", () => {
+    const { preprocessing, train } = normalise({ ...source, normalisation });
+    expect(fromPixels(raw, preprocessing, shape)).toEqual(train.images([0, 1]));
+  });
+
+  it("whitens: the pixels less their mean times W", () => {
+    const mean = Float32Array.of(0.5, 0.25, 0, 0);
+    // Symmetric, as W is.
+    const whiten = Float32Array.of(2, 1, 0, 0, 1, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0, 4);
+    const zca = { kind: "zca", mean, whiten, colour: new Float32Array(16), eps: 0.1 } as const;
+    const expected = [-0.25, 1.75, 0.2, 1.6, 1.75, 2.75, 0, 3.2];
+    fromPixels(raw, zca, shape).forEach((v, i) => expect(v).toBeCloseTo(expected[i]!, 6));
+  });
+
+  it("refuses what toPixels refuses", () => {
+    const { preprocessing } = normalise({ ...source, normalisation });
+    expect(() => fromPixels(new Float32Array(5), preprocessing, shape)).toThrow(
+      "fromPixels: images must be [N, 2, 1, 2], got 5 values",
+    );
+    expect(() => fromPixels(raw, preprocessing, { ...shape, channels: 1 })).toThrow(
+      "normalisation: mean and std must have one value for each of 1 channels, got 2 and 2",
     );
   });
 });
