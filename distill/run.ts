@@ -15,10 +15,12 @@ import {
 } from "./distilled.ts";
 import { evaluate, type Accuracies } from "./evaluate.ts";
 import { fileError, FileError, openRunFolder, writeAtomic } from "./files.ts";
-import { match, type DistilledSet, type IterationRecord } from "./match.ts";
+import { match, type DistilledSet, type IterationRecord, type PlannedMemory } from "./match.ts";
 import { contactSheet } from "./pictures.ts";
 import type { Progress } from "./progress.ts";
 import type { Recipe } from "./recipe.ts";
+import { beginRecording, Recording } from "./report/recording.ts";
+import type { EventFile } from "./report/tensorboard.ts";
 import { randomReal, startingSet } from "./start.ts";
 import { resultRow, type ResultRow } from "./table.ts";
 import { teach } from "./teacher.ts";
@@ -57,6 +59,8 @@ export interface RunContext {
   readonly progress: Progress;
   readonly dataset: Dataset;
   readonly model: Model;
+  /** Is told what TensorBoard is to show, if anything. */
+  readonly events?: EventFile | undefined;
 }
 
 /** The context of a run in `folder`, its data brought into the network's input space. */
@@ -87,8 +91,8 @@ export const distilledFile = (folder: string, ipc: number): string =>
   join(folder, `distilled-ipc${ipc}.safetensors`);
 
 /**
- * Distils by the recipe: writes `distilled-ipc<n>.safetensors`, `images-ipc<n>.png`, and a line an
- * iteration to `metrics.jsonl`.
+ * Distils by the recipe: writes `distilled-ipc<n>.safetensors`, `images-ipc<n>.png`, a line an
+ * iteration to `metrics.jsonl`, and what a {@link Recording} does.
  * @throws FileError when a file cannot be written; DistillError when the run cannot go on.
  */
 export async function distil(
@@ -96,24 +100,32 @@ export async function distil(
   recipe: Recipe,
   teachers: TrajectoryBuffer,
 ): Promise<DistilledSet> {
-  const { gpu, folder, progress, dataset, model } = context;
+  const { gpu, folder, progress, dataset, model, events } = context;
   const { ipc, iterations } = recipe;
   using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
   const random = randomOf(recipe, `distil ipc ${ipc}`);
   const source = { dataset, teachers, trainer };
   const start = await startingSet(source, recipe.init, ipc, random.stream("start"));
 
+  const recording = new Recording(folder, recipe, dataset);
+  recording.start(start);
+  const onPlanned = (memory: PlannedMemory): void => recording.planned(memory);
   let skipped = 0;
-  const onIteration = (record: IterationRecord): void => {
+  const onIteration = (
+    record: IterationRecord,
+    current: () => Promise<DistilledSet>,
+  ): Promise<void> => {
     appendMetrics(folder, { event: "iteration", ipc, ...record });
+    events?.iteration(record);
     if (!record.accepted) skipped++;
     const { loss, lr } = record;
     progress.update(record.iteration, { loss, lr, ...(skipped > 0 ? { skipped } : {}) });
+    return recording.iteration(record.iteration, current);
   };
   progress.start(`distil ipc ${ipc}`, iterations);
   let set: DistilledSet;
   try {
-    set = await match({ gpu, model, recipe, teachers, start, random, onIteration });
+    set = await match({ gpu, model, recipe, teachers, start, random, onPlanned, onIteration });
   } finally {
     progress.stop();
   }
@@ -135,6 +147,7 @@ export async function distil(
   });
   const sheet = contactSheet({ ...dataset, images: set.images, rows, columns: ipc });
   writeAtomic(join(folder, `images-ipc${ipc}.png`), sheet);
+  recording.finish(set);
   return set;
 }
 
@@ -152,12 +165,13 @@ export function appendMetrics(folder: string, record: object): void {
 export function beginRun(folder: string): string {
   const path = openRunFolder(folder);
   writeAtomic(join(path, "metrics.jsonl"), "");
+  beginRecording(path);
   return path;
 }
 
 /** Trains fresh networks on sets, one a seed, by the recipe's protocol; `lr` is the sets' own. */
 async function score(
-  { gpu, folder, progress, dataset, model }: RunContext,
+  { gpu, folder, progress, dataset, model, events }: RunContext,
   recipe: Recipe,
   row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
   setOf: (seed: number) => TrainingSet,
@@ -178,6 +192,8 @@ async function score(
     progress.stop();
   }
   appendMetrics(folder, { event: "evaluation", method, ipc, lr, accuracies: result.values });
+  if (method === "datm")
+    events?.evaluation(recipe.iterations, recipe.network, result.mean, result.std);
   return resultRow(method, ipc, recipe.network, result);
 }
 

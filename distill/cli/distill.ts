@@ -22,6 +22,7 @@ import {
   workOf,
   type Work,
 } from "../run.ts";
+import { EventFile } from "../report/tensorboard.ts";
 import { formatTable } from "../table.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
@@ -29,6 +30,7 @@ interface DistillArguments extends CommonArguments {
   readonly dataset: string | undefined;
   readonly recipe: string | undefined;
   readonly out: string | undefined;
+  readonly tensorboard: boolean;
 }
 
 /** Settings that a recipe file decides alone: they name what a flag cannot rename. */
@@ -129,6 +131,11 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
           type: "string",
           requiresArg: true,
           describe: "Folder of the run [runs/<dataset>-ipc<ipc>]",
+        })
+        .option("tensorboard", {
+          type: "boolean",
+          default: false,
+          describe: "Write event files for TensorBoard, too, into tensorboard/ of the run's folder",
         }),
     )
       .example("$0 distill digits --ipc 10", "ten images a class of the handwritten digits")
@@ -143,8 +150,9 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       const teachers = await teachersOf(context, recipe);
       const folder = beginRun(out);
       writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
-      await distil(context, recipe, teachers);
-      const rows = [await scoreDistilled(context, recipe)];
+      const events = args.tensorboard ? new EventFile(join(folder, "tensorboard")) : undefined;
+      await distil({ ...context, events }, recipe, teachers);
+      const rows = [await scoreDistilled({ ...context, events }, recipe)];
       recordAccuracy(folder, rows[0]!);
       writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
       console.log(formatTable(rows));

@@ -74,11 +74,18 @@ describe("a run", () => {
   it("leaves exactly its files in the folder", () => {
     expect(Object.keys(contents(run))).toEqual([
       "buffer/teacher-0000.safetensors",
+      "comparison-ipc1.png",
       "distilled-ipc1.safetensors",
+      "evolution-ipc1.png",
       "images-ipc1.png",
       "metrics.jsonl",
       "recipe.yaml",
       "results.json",
+      "snapshots/ipc1-000000.safetensors",
+      "snapshots/ipc1-000001.safetensors",
+      "snapshots/ipc1-000002.safetensors",
+      "snapshots/ipc1-000003.safetensors",
+      "timing.jsonl",
     ]);
   });
 
