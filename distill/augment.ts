@@ -21,36 +21,7 @@ import {
   type Tensor,
 } from "../engine/index.ts";
 import type { ImageShape } from "./data/dataset.ts";
-import { closest } from "./spelling.ts";
-
-export const OPERATORS = ["color", "crop", "cutout", "flip", "scale", "rotate"] as const;
-
-export type Operator = (typeof OPERATORS)[number];
-
-/** The operators of which one is drawn for each batch; none leaves the images as they are. */
-export type Strategy = readonly Operator[];
-
-/** The published strategy. */
-export const DSA_STRATEGY = "color_crop_cutout_flip_scale_rotate";
-
-/**
- * The operators that `text` names, joined by _; none for "none".
- * @throws RangeError that says what the text must be.
- */
-export function parseStrategy(text: string): Strategy {
-  if (text === "none") return [];
-  const must = `must be none, or some of ${OPERATORS.join(", ")} joined by _`;
-  const words = text.split("_");
-  words.forEach((word, at) => {
-    const got = JSON.stringify(word.slice(0, 40));
-    const meant = closest(word, OPERATORS);
-    const hint = meant === undefined ? "" : ` (did you mean ${meant}?)`;
-    if (!OPERATORS.some((operator) => operator === word))
-      throw new RangeError(`${must}, got ${got}${hint}`);
-    if (words.indexOf(word) !== at) throw new RangeError(`${must}, got ${word} twice`);
-  });
-  return words as Operator[];
-}
+import type { Operator, Strategy } from "./strategy.ts";
 
 /** Numbers of one image's augmentation. */
 export const ROW = 12;

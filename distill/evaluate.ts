@@ -2,6 +2,7 @@
 import type { Gpu, Random } from "../engine/index.ts";
 import { initialise, type Model } from "../models/index.ts";
 import type { Dataset } from "./data/dataset.ts";
+import type { Strategy } from "./strategy.ts";
 import { accuracy, minibatches, Trainer, type TrainingSet } from "./train.ts";
 
 export interface EvaluationSettings {
@@ -13,6 +14,8 @@ export interface EvaluationSettings {
   readonly lr: number;
   readonly momentum: number;
   readonly weightDecay: number;
+  /** Operators that augment every minibatch; none when absent. */
+  readonly augmentation?: Strategy;
 }
 
 /** Test accuracies in 0..1, one a seed, with their mean and standard deviation (of a sample). */
@@ -44,8 +47,8 @@ export async function evaluate(
   random: Random,
   report: (epochs: number) => void = () => undefined,
 ): Promise<Accuracies> {
-  const { seeds, epochs, batch, momentum, weightDecay } = settings;
-  using trainer = await Trainer.compile(gpu, model, setOf(0), batch);
+  const { seeds, epochs, batch, momentum, weightDecay, augmentation = [] } = settings;
+  using trainer = await Trainer.compile(gpu, model, setOf(0), batch, { augmentation });
   const drop = Math.floor(epochs / 2) + 1;
   const values: number[] = [];
   for (let seed = 0; seed < seeds; seed++) {
@@ -54,6 +57,7 @@ export async function evaluate(
     const own = random.stream(`seed ${seed}`);
     trainer.reset(initialise(model, own.stream("parameters")));
     const order = own.stream("order");
+    const draws = own.stream("augmentation");
     for (let epoch = 0; epoch <= epochs;) {
       // A turn ends where the learning rate drops and the momentum starts anew.
       const end = Math.min(epoch + EPOCHS_A_TURN, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
@@ -61,7 +65,7 @@ export async function evaluate(
         minibatches(order.permutation(set.count), batch),
       );
       const lr = settings.lr * (epoch > drop ? 0.1 : 1);
-      trainer.train(turn.flat(), { lr, momentum, weightDecay });
+      trainer.train(turn.flat(), { lr, momentum, weightDecay }, draws);
       epoch = end;
       if (epoch === drop + 1) trainer.forgetMomentum();
       await trainer.takeLoss();

@@ -18,6 +18,9 @@ import {
 import type { Model } from "../models/index.ts";
 import type { Recipe } from "./recipe.ts";
 import type { SyntheticSet } from "./start.ts";
+import { drawRows } from "./augment.ts";
+import { strategiesOf } from "./strategy.ts";
+import { drawTable } from "./unroll.ts";
 import { studentProcedures, studentVariables, type StudentOptions } from "./student.ts";
 import type { TrajectoryBuffer } from "./trajectory.ts";
 
@@ -152,7 +155,9 @@ export async function match(options: MatchOptions): Promise<DistilledSet> {
     throw new DistillError(
       `batch_syn: must be at most the ${count} synthetic images, got ${batch}`,
     );
-  using program = await compileMatching(gpu, { model, images: count, batch, steps });
+  const augmentation = strategiesOf(recipe).student;
+  const sizes = { model, images: count, batch, steps, augmentation };
+  using program = await compileMatching(gpu, sizes);
   onPlanned?.(program.memory);
   writeSettings(program, recipe, start);
   const current = async (): Promise<DistilledSet> => {
@@ -170,6 +175,13 @@ export async function match(options: MatchOptions): Promise<DistilledSet> {
     program.write("start", teachers.snapshot(teacher, epoch));
     program.write("target", teachers.snapshot(teacher, epoch + recipe.expert_epochs));
     writeMinibatches(program, batches, steps, batch);
+    if (augmentation.length > 0) {
+      const { channels, size } = model.task;
+      const shape = { channels, height: size, width: size };
+      const draws = random.stream(`augmentation ${iteration}`);
+      const rows = Array.from({ length: steps }, () => drawRows(augmentation, shape, batch, draws));
+      program.write("draws", drawTable(sizes, rows));
+    }
     for (const [procedure, times] of [
       ["begin", 1],
       ["step", steps],

@@ -2,6 +2,7 @@
 import { z } from "zod";
 
 import { closest } from "./spelling.ts";
+import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "./strategy.ts";
 
 /** A recipe that can't be followed: one sentence for each problem, a line each. */
 export class RecipeError extends Error {
@@ -37,6 +38,9 @@ const momentum = z.number(belowOne).min(0, belowOne).lt(1, belowOne);
 const someName = rule("a name");
 const name = z.string(someName).min(1, someName);
 const group = rule("a group of keys");
+const yesOrNo = z.boolean(rule("true or false"));
+
+const someStrategy = rule(STRATEGY_RULE);
 
 const teachers = z.strictObject(
   {
@@ -47,6 +51,8 @@ const teachers = z.strictObject(
     lr: positive,
     momentum: momentum.default(0),
     weight_decay: notNegative.default(0),
+    /** Whether their images are augmented by dsa_strategy; as `dsa` when absent. */
+    augment: yesOrNo.optional(),
   },
   group,
 );
@@ -58,6 +64,8 @@ const evaluation = z.strictObject(
     batch: integer(1).default(128),
     momentum: momentum.default(0.9),
     weight_decay: notNegative.default(5e-4),
+    /** Whether the images are augmented by dsa_strategy; as `dsa` when absent. */
+    augment: yesOrNo.optional(),
     /** Of the baselines, which have no learned lr. */
     lr: positive.optional(),
   },
@@ -101,7 +109,11 @@ const recipe = z.strictObject(
     max_start_epoch: integer(1),
     /** The iteration at which T has become T⁺, in a sequential run. */
     expansion_end_epoch: integer(1).optional(),
-    sequential: z.boolean(rule("true or false")).default(false),
+    sequential: yesOrNo.default(false),
+    /** Whether the student's images are augmented. */
+    dsa: yesOrNo.default(false),
+    /** Operators of the augmentation joined by _: one of them is drawn for each minibatch. */
+    dsa_strategy: z.string(someStrategy).refine(isStrategy, someStrategy).default(DSA_STRATEGY),
     /** An iteration whose matching loss is above this changes nothing. */
     threshold: positive.default(1),
     evaluation: evaluation.prefault({}),

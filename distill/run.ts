@@ -22,6 +22,7 @@ import type { Recipe } from "./recipe.ts";
 import { beginRecording, Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
 import { randomReal, startingSet } from "./start.ts";
+import { strategiesOf, strategyText } from "./strategy.ts";
 import { resultRow, type ResultRow } from "./table.ts";
 import { teach } from "./teacher.ts";
 import { Trainer, type TrainingSet } from "./train.ts";
@@ -141,7 +142,7 @@ export async function distil(
       network: recipe.network,
       width: recipe.width,
       seed: recipe.seed,
-      augmentation: "none",
+      augmentation: strategyText(strategiesOf(recipe).student),
       preprocessing,
     },
   });
@@ -178,7 +179,8 @@ async function score(
 ): Promise<ResultRow> {
   const { num_eval: seeds, momentum, weight_decay: weightDecay } = recipe.evaluation;
   const { method, ipc, lr, epochs, batch } = row;
-  const settings = { seeds, epochs, batch, lr, momentum, weightDecay };
+  const { evaluation: augmentation } = strategiesOf(recipe);
+  const settings = { seeds, epochs, batch, lr, momentum, weightDecay, augmentation };
   const random = randomOf(recipe, "evaluation");
   progress.start(
     `evaluate ${method}${method === "full" ? "" : ` ipc ${ipc}`}`,

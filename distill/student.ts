@@ -37,6 +37,8 @@ import {
   type Tensor,
 } from "../engine/index.ts";
 import { joinParameters, splitParameters, type Model } from "../models/index.ts";
+import { augment, ROW } from "./augment.ts";
+import type { Strategy } from "./strategy.ts";
 
 /** How the gradient treats earlier steps: exactly, or as TESLA does, without the Hessian term. */
 export type GradientKind = "exact" | "tesla";
@@ -50,6 +52,8 @@ export interface StudentOptions {
   /** S, steps of the student. */
   readonly steps: number;
   readonly gradient?: GradientKind;
+  /** Operators that augment the images of a minibatch; none when absent. */
+  readonly augmentation?: Strategy;
   /** m, images whose activations are held at once; B when absent. Fewer only where samples do not mix. */
   readonly micro?: number;
   /** Whether parameters have weights w in the matching loss: the variable `importance` [P]. */
@@ -78,7 +82,8 @@ export function weightedSoftLoss(z: Tensor, y: Tensor, w: Tensor): Tensor {
  * `images` [N, C, H, W], `labels` [N, K] logits, `lr` [] (α), `start` and `target` [P] (θ_0, θ*),
  * `batches` [S·M, m] u32 and `weights` [S·M, m] (minibatch s in rows sM … sM + M - 1), `theta` [P],
  * `history` [S+1, P], `mu` [P] (μ = -α λ), and the gradients `gradImages`, `gradLabels`, `gradLr` of
- * the loss. Only with several micro-batches: `gradTheta` [P], the sum over those done.
+ * the loss. Only with an augmentation: `draws` [S·M, m, ROW], rows as {@link augment} takes them, for
+ * each of `batches`. Only with several micro-batches: `gradTheta` [P], the sum over those done.
  */
 export function studentVariables(options: StudentOptions) {
   const { model, images, steps } = options;
@@ -93,6 +98,7 @@ export function studentVariables(options: StudentOptions) {
     importance: variable("importance", [model.size]),
     batches: variable("batches", [steps * parts, micro], "u32"),
     weights: variable("weights", [steps * parts, micro]),
+    draws: variable("draws", [steps * parts, micro, ROW]),
     theta: variable("theta", [model.size]),
     history: variable("history", [steps + 1, model.size]),
     mu: variable("mu", [model.size]),
@@ -106,15 +112,16 @@ export function studentVariables(options: StudentOptions) {
 type Variables = ReturnType<typeof studentVariables>;
 
 /**
- * The micro-batch in row `row` (u32 []) of the tables: images [m, C, H, W], label logits [m, K],
- * weights [m], and its indices. Whatever is done to the images of a minibatch belongs here, with its
- * draws in a table of one row for each of `batches`.
+ * The micro-batch in row `row` (u32 []) of the tables: images [m, C, H, W], what the network sees of
+ * them (x), label logits [m, K], weights [m], and its indices.
  */
-function minibatch(v: Variables, row: Tensor) {
+function minibatch(v: Variables, row: Tensor, augmentation: Strategy = []) {
   const index = gather(v.batches, row);
+  const images = gather(v.images, index);
   return {
     index,
-    x: gather(v.images, index),
+    images,
+    x: augment(images, gather(v.draws, row), augmentation),
     y: gather(v.labels, index),
     w: gather(v.weights, row),
   };
@@ -140,9 +147,10 @@ function directionalDerivative(
 }
 
 /** ∇_θ ℓ [P] on the micro-batch in `row`, at θ. */
-function gradient(v: Variables, model: Model, theta: Tensor, row: Tensor): Tensor {
+function gradient(v: Variables, options: StudentOptions, theta: Tensor, row: Tensor): Tensor {
+  const { model, augmentation } = options;
   const parameters = splitParameters(model, theta);
-  const { x, y, w } = minibatch(v, row);
+  const { x, y, w } = minibatch(v, row, augmentation);
   return joinParameters(grad(weightedSoftLoss(model.forward(parameters, x), y, w), parameters));
 }
 
@@ -150,17 +158,18 @@ function gradient(v: Variables, model: Model, theta: Tensor, row: Tensor): Tenso
  * What the micro-batch in `row` adds to the gradients, at θ_s = `theta`. With λ = ∂L/∂θ_{s+1} and
  * φ = λᵀ ∇_θ ℓ: ∂L/∂x += -α ∂φ/∂x, ∂L/∂y += -α ∂φ/∂y, ∂L/∂α += -φ, and `curvature` = -α ∂φ/∂θ [P]
  * unless TESLA's approximation leaves it out. All of it is linear in λ, so μ = -α λ is kept instead
- * and φ is taken along μ: the gradients of x and y are then added up as they come.
+ * and φ is taken along μ: the gradients of x and y are then added up as they come. What the network saw
+ * is affine in the images, so their gradient is one transposed map of that of x.
  */
 function backwards(v: Variables, options: StudentOptions, theta: Tensor, row: Tensor) {
-  const { model, gradient: kind = "exact" } = options;
+  const { model, gradient: kind = "exact", augmentation } = options;
   const parameters = splitParameters(model, theta);
-  const { index, x, y, w } = minibatch(v, row);
+  const { index, images, x, y, w } = minibatch(v, row, augmentation);
   const z = model.forward(parameters, x);
   const loss = weightedSoftLoss(z, y, w);
   const phi = directionalDerivative(loss, z, parameters, splitParameters(model, v.mu));
   const exact = kind === "exact";
-  const [dx, dy, ...dtheta] = grad(phi, exact ? [x, y, ...parameters] : [x, y]);
+  const [dx, dy, ...dtheta] = grad(phi, exact ? [images, y, ...parameters] : [images, y]);
   return {
     gradients: {
       gradImages: addRows(v.gradImages, index, dx!),
@@ -173,9 +182,9 @@ function backwards(v: Variables, options: StudentOptions, theta: Tensor, row: Te
 
 /** Steps forwards and backwards on whole minibatches. */
 function wholeSteps(v: Variables, options: StudentOptions): Record<string, Procedure> {
-  const { model, steps } = options;
+  const { steps } = options;
   const s = repeat();
-  const next = sub(v.theta, mul(v.lr, gradient(v, model, v.theta, s)));
+  const next = sub(v.theta, mul(v.lr, gradient(v, options, v.theta, s)));
   const back = subIndex(full([], steps - 1, "u32"), repeat());
   const theta = stored(gather(v.history, back));
   const { gradients, curvature } = backwards(v, options, theta, back);
@@ -197,7 +206,7 @@ function stepsInParts(v: Variables, options: StudentOptions): Record<string, Pro
   const back = subIndex(full([], steps * parts - 1, "u32"), repeat());
   const { gradients, curvature } = backwards(v, options, v.theta, back);
   return {
-    stepPart: { gradTheta: add(v.gradTheta, gradient(v, model, v.theta, repeat())) },
+    stepPart: { gradTheta: add(v.gradTheta, gradient(v, options, v.theta, repeat())) },
     step: {
       theta: next,
       history: setRow(v.history, addIndex(repeat(), 1), next),

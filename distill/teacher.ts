@@ -6,6 +6,7 @@ import type { Dataset } from "./data/dataset.ts";
 import { FileError, openRunFolder } from "./files.ts";
 import type { Progress } from "./progress.ts";
 import type { Recipe } from "./recipe.ts";
+import { strategiesOf } from "./strategy.ts";
 import { accuracy, hardTargets, minibatches, Trainer } from "./train.ts";
 import {
   readTrajectory,
@@ -40,7 +41,8 @@ export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
     images: (indices: ArrayLike<number>) => dataset.train.images(indices),
     targets: hardTargets(dataset.train.labels, dataset.classes.length),
   };
-  using trainer = await Trainer.compile(gpu, model, set, batch);
+  const { teachers: augmentation } = strategiesOf(recipe);
+  using trainer = await Trainer.compile(gpu, model, set, batch, { augmentation });
   progress.start("teachers", experts * epochs);
   try {
     for (let expert = 0; expert < experts; expert++) {
@@ -94,7 +96,8 @@ async function trainOne(
   trainer.reset(start);
   for (let epoch = 1; epoch <= epochs; epoch++) {
     const batches = minibatches(order.permutation(dataset.train.count), batch);
-    trainer.train(batches, { lr, momentum, weightDecay });
+    const draws = random.stream(`augmentation ${epoch}`);
+    trainer.train(batches, { lr, momentum, weightDecay }, draws);
     theta.set(await trainer.theta(), epoch * model.size);
     const { test } = dataset;
     const logits = await trainer.logits((indices) => test.images(indices), test.count);

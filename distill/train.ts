@@ -13,10 +13,13 @@ import {
   variable,
   type Gpu,
   type Procedure,
+  type Random,
   type Tensor,
 } from "../engine/index.ts";
 import { joinParameters, splitParameters, type Model } from "../models/index.ts";
+import { augment, drawRows, ROW } from "./augment.ts";
 import { gsamDirection, sgdStep, type GsamSettings, type SgdSettings } from "./optimiser.ts";
+import type { Strategy } from "./strategy.ts";
 
 /** What a network is trained on. */
 export interface TrainingSet {
@@ -36,6 +39,8 @@ interface Sizes {
 export interface TrainerOptions {
   /** Takes GSAM's direction for the gradient; two gradients a step. */
   readonly gsam?: GsamSettings | undefined;
+  /** Operators that augment the images of a minibatch; none when absent. */
+  readonly augmentation?: Strategy;
 }
 
 /** Images that a trainer keeps on the device at most, in bytes. */
@@ -56,15 +61,23 @@ export class Trainer implements Disposable {
   private set: TrainingSet;
   private readonly capacity: number;
   private readonly steps: number;
+  private readonly augmentation: Strategy;
   private loaded = false;
 
-  private constructor(program: Program, model: Model, set: TrainingSet, sizes: Sizes) {
+  private constructor(
+    program: Program,
+    model: Model,
+    set: TrainingSet,
+    sizes: Sizes,
+    augmentation: Strategy,
+  ) {
     this.program = program;
     this.model = model;
     this.set = set;
     this.batch = sizes.batch;
     this.capacity = sizes.capacity;
     this.steps = sizes.steps;
+    this.augmentation = augmentation;
   }
 
   /** A trainer of `model` on minibatches of up to `batch` images of `set`. */
@@ -73,7 +86,7 @@ export class Trainer implements Disposable {
     model: Model,
     set: TrainingSet,
     batch: number,
-    { gsam }: TrainerOptions = {},
+    { gsam, augmentation = [] }: TrainerOptions = {},
   ): Promise<Trainer> {
     const { channels, size } = model.task;
     const most = Math.max(batch, Math.floor(POOL_BYTES / (4 * channels * size * size)));
@@ -81,12 +94,15 @@ export class Trainer implements Disposable {
     const steps = set.count <= most ? STEPS : Math.max(1, Math.floor(capacity / batch));
     const width = Math.min(batch, set.count);
     const sizes = { batch: width, capacity, steps };
-    const program = await Program.compile(gpu, trainingProcedures(model, sizes, gsam));
+    const program = await Program.compile(
+      gpu,
+      trainingProcedures(model, sizes, gsam, augmentation),
+    );
     if (gsam) {
       program.write("rho", Float32Array.of(gsam.rho));
       program.write("alpha", Float32Array.of(gsam.alpha));
     }
-    return new Trainer(program, model, set, sizes);
+    return new Trainer(program, model, set, sizes, augmentation);
   }
 
   /**
@@ -113,8 +129,16 @@ export class Trainer implements Disposable {
     this.program.write("velocity", new Float32Array(this.model.size));
   }
 
-  /** Queues one step on each of `batches`, lists of at most B indices into the set. */
-  train(batches: readonly ArrayLike<number>[], { lr, momentum, weightDecay }: SgdSettings): void {
+  /**
+   * Queues one step on each of `batches`, lists of at most B indices into the set. Augmentations are drawn
+   * from `random`, one after the other.
+   * @throws RangeError when images are to be augmented and there is nothing to draw from.
+   */
+  train(
+    batches: readonly ArrayLike<number>[],
+    { lr, momentum, weightDecay }: SgdSettings,
+    random?: Random,
+  ): void {
     this.program.write("lr", Float32Array.of(lr));
     this.program.write("momentum", Float32Array.of(momentum));
     this.program.write("weightDecay", Float32Array.of(weightDecay));
@@ -136,6 +160,8 @@ export class Trainer implements Disposable {
       if (!resident) this.fillPool(padded(some, this.batch));
       this.program.write("batches", rows);
       this.program.write("weights", weights);
+      if (this.augmentation.length > 0)
+        this.program.write("draws", this.drawn(some.length, random));
       this.program.run("train", some.length);
     }
   }
@@ -176,6 +202,20 @@ export class Trainer implements Disposable {
     this.program[Symbol.dispose]();
   }
 
+  /** Augmentations `[T, B, ROW]` of the next steps. */
+  private drawn(steps: number, random: Random | undefined): Float32Array<ArrayBuffer> {
+    if (!random)
+      throw new RangeError("trainer: augmentations must be drawn from some stream, got none");
+    const { channels, size } = this.model.task;
+    const shape = { channels, height: size, width: size };
+    const draws = new Float32Array(this.steps * this.batch * ROW);
+    for (let s = 0; s < steps; s++) {
+      const rows = drawRows(this.augmentation, shape, this.batch, random);
+      draws.set(rows, s * this.batch * ROW);
+    }
+    return draws;
+  }
+
   private fillPool(indices: ArrayLike<number>): void {
     const { channels, size, classes } = this.model.task;
     const images = new Float32Array(this.capacity * channels * size * size);
@@ -201,6 +241,7 @@ function trainingProcedures(
   model: Model,
   { capacity, steps, batch }: Sizes,
   gsam: GsamSettings | undefined,
+  augmentation: Strategy,
 ): { train: Procedure; predict: Procedure } {
   const { channels, size, classes } = model.task;
   const pool = variable("pool", [capacity, channels, size, size]);
@@ -214,7 +255,8 @@ function trainingProcedures(
   const setting = (name: string): Tensor => variable(name, []);
 
   // All gradients of a step see the same images.
-  const images = gather(pool, index);
+  const draws = gather(variable("draws", [steps, batch, ROW]), step);
+  const images = augment(gather(pool, index), draws, augmentation);
   const target = mul(gather(targets, index), reshape(weight, [batch, 1]));
   const lossAt = (parameters: readonly Tensor[]): Tensor =>
     neg(sum(mul(target, logSoftmax(model.forward(parameters, images)))));

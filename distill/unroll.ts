@@ -1,5 +1,6 @@
 /** @file The order in which a student's procedures run: its steps forwards, then backwards. */
 import type { Program } from "../engine/index.ts";
+import { ROW } from "./augment.ts";
 import { partsOf, type StudentOptions } from "./student.ts";
 
 /** Repetitions `first` … `first + times - 1` of a procedure. */
@@ -59,4 +60,16 @@ export function minibatchTables(options: Sizes, minibatches: readonly ArrayLike<
     weights.fill(1 / indices.length, s * width, s * width + indices.length);
   });
   return { batches, weights };
+}
+
+/** The minibatches' augmentations, `[B, ROW]` each, as the table `draws` [S·M, m, ROW]. */
+export function drawTable(
+  options: Sizes,
+  draws: readonly Float32Array[],
+): Float32Array<ArrayBuffer> {
+  const { parts, micro } = partsOf(options);
+  const width = parts * micro * ROW;
+  const table = new Float32Array(options.steps * width);
+  draws.forEach((rows, s) => table.set(rows, s * width));
+  return table;
 }

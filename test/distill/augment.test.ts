@@ -1,16 +1,8 @@
 /** @file DSA: every operator against its definition, its derivatives, and what is drawn. */
 import { describe, expect, it } from "vitest";
 
-import {
-  augment,
-  drawRows,
-  DSA_STRATEGY,
-  OPERATORS,
-  parseStrategy,
-  ROW,
-  rowOf,
-  type Operator,
-} from "../../distill/augment.ts";
+import { augment, drawRows, ROW, rowOf } from "../../distill/augment.ts";
+import { DSA_STRATEGY, OPERATORS, parseStrategy, type Operator } from "../../distill/strategy.ts";
 import { interpret, Random, sin, variable, vjp } from "../../engine/index.ts";
 import { expectDerivatives } from "../support/gradcheck.ts";
 import { runOnGpu, sharedGpu } from "../support/gpu.ts";
@@ -172,25 +164,6 @@ describe("augment", () => {
 
   it("is nothing for a strategy of nothing", () => {
     expect(augment(x, rows, parseStrategy("none"))).toBe(x);
-  });
-});
-
-describe("a strategy", () => {
-  it("is operators joined by _, in any order", () => {
-    expect(parseStrategy(DSA_STRATEGY)).toEqual(OPERATORS);
-    expect(parseStrategy("flip_color")).toEqual(["flip", "color"]);
-  });
-
-  it.each([
-    ["", 'got ""'],
-    ["color_flop", 'got "flop" (did you mean flip?)'],
-    ["color-crop", 'got "color-crop"'],
-    ["crop_color_crop", "got crop twice"],
-    ["None", 'got "None"'],
-  ])("is refused in one sentence otherwise: %j", (text, got) => {
-    expect(() => parseStrategy(text)).toThrow(
-      `must be none, or some of color, crop, cutout, flip, scale, rotate joined by _, ${got}`,
-    );
   });
 });
 

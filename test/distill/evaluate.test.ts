@@ -146,6 +146,13 @@ describe("evaluation", () => {
     }
   });
 
+  it("augments the set's images where it is asked to, by draws of the seed", async () => {
+    const augmentation = ["color", "crop"] as const;
+    const augmented = await evaluated({ seeds: 2, augmentation });
+    expect(augmented).not.toEqual(await evaluated({ seeds: 2 }));
+    expect(await evaluated({ seeds: 2, augmentation })).toEqual(augmented);
+  });
+
   it("gives each seed a network, an order and a set of its own, and repeats itself", async () => {
     const done: number[] = [];
     const result = await evaluated({ seeds: 3 }, (epochs) => done.push(epochs));

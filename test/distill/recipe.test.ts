@@ -75,6 +75,8 @@ describe("parseRecipe", () => {
       min_start_epoch: 0,
       max_start_epoch: 4,
       sequential: false,
+      dsa: false,
+      dsa_strategy: "color_crop_cutout_flip_scale_rotate",
       threshold: 1,
       evaluation: {
         num_eval: 5,

@@ -27,7 +27,9 @@ import {
   type GradientKind,
   type StudentOptions,
 } from "../../distill/student.ts";
-import { backwards, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
+import { drawRows } from "../../distill/augment.ts";
+import { DSA_STRATEGY, parseStrategy, type Operator } from "../../distill/strategy.ts";
+import { backwards, drawTable, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
 import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
@@ -228,6 +230,70 @@ describe("micro-batches", () => {
     expect(() => studentProcedures({ ...optionsOf(mixing), micro: 2 })).toThrow(
       new RangeError("micro_batch: must be batch_syn (3) for a network with batch norm, got 2"),
     );
+  });
+});
+
+describe("an augmented student", () => {
+  const augmentation = parseStrategy(DSA_STRATEGY);
+  /** Every operator, three at a time, on the minibatches of three steps. */
+  const values = (options: StudentOptions, operators: readonly Operator[]) => {
+    const { channels, size } = options.model.task;
+    const shape = { channels, height: size, width: size };
+    const random = new Random(14);
+    const rows = operators.map((operator) => drawRows([operator], shape, BATCH, random));
+    return { ...given(options), draws: drawTable(options, rows) };
+  };
+  const HALVES = [
+    ["color", "rotate", "crop"],
+    ["scale", "cutout", "flip"],
+  ] as const;
+
+  it.each(HALVES)("has the gradient that differences have: %s, %s, %s", (...operators) => {
+    const options = { ...optionsOf(smooth), augmentation };
+    const at = values(options, operators);
+    const state = inFloat64(options, at);
+    for (const [name, gradient] of [
+      ["images", "gradImages"],
+      ["labels", "gradLabels"],
+    ] as const) {
+      const random = new Random(3);
+      const direction = Array.from(at[name], () => random.normal());
+      const step = 1e-3;
+      const lossAt = (k: number): number => {
+        const moved = Float64Array.from(at[name], (v, i) => v + k * step * direction[i]!);
+        return inFloat64(options, { ...at, [name]: moved })["loss"]![0]!;
+      };
+      const slope = (lossAt(-2) - 8 * lossAt(-1) + 8 * lossAt(1) - lossAt(2)) / (12 * step);
+      const product = Array.from(state[gradient]!).reduce((t, g, i) => t + g * direction[i]!, 0);
+      expect(slope / product).toBeCloseTo(1, 8);
+    }
+  });
+
+  it.each(HALVES)("is the same in micro-batches, and on the adapter: %s, %s, %s", async (...o) => {
+    const whole = { ...optionsOf(published), augmentation };
+    const state = inFloat64(whole, values(whole, o));
+    for (const options of [whole, { ...whole, micro: 2 }]) {
+      const parts = inFloat64(options, values(options, o));
+      const got = await onAdapter(options, values(options, o));
+      NAMES.forEach((name, i) => {
+        const error = relativeError(parts[name]!, state[name]!);
+        expect([name, error]).toEqual([name, expect.closeTo(0, 12)]);
+        expect(relativeError(got[i]!, state[name]!), name).toBeLessThan(1e-5);
+      });
+    }
+  });
+
+  it("with neutral draws is the student that sees its images as they are", () => {
+    const options = { ...optionsOf(published), augmentation };
+    const plain = inFloat64(optionsOf(published), given(options));
+    const shape = { channels: 2, height: 4, width: 4 };
+    const rows = MINIBATCHES.map(() => drawRows([], shape, BATCH, new Random(1)));
+    const state = inFloat64(options, { ...given(options), draws: drawTable(options, rows) });
+    for (const name of NAMES)
+      expect([name, relativeError(state[name]!, plain[name]!)]).toEqual([
+        name,
+        expect.closeTo(0, 12),
+      ]);
   });
 });
 

@@ -28,6 +28,8 @@ import {
   Trainer,
   type TrainingSet,
 } from "../../distill/train.ts";
+import { augment, drawRows, ROW } from "../../distill/augment.ts";
+import { DSA_STRATEGY, parseStrategy } from "../../distill/strategy.ts";
 import type { GsamSettings, SgdSettings } from "../../distill/optimiser.ts";
 import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -200,6 +202,69 @@ describe("training", () => {
     trainer.reset(start);
     for (const batch of long) trainer.train([batch], settings);
     expect(await trainer.theta()).toEqual(once);
+  });
+
+  describe("on augmented images", () => {
+    const augmentation = parseStrategy(DSA_STRATEGY);
+    const settings = { lr: 0.1, momentum: 0.9, weightDecay: 0.01 };
+    const draws = (): Random => new Random(12);
+    const shape = { channels: 2, height: 4, width: 4 };
+    const long = Array.from({ length: 15 }, () => order).flat();
+
+    /** The minibatches' augmented images one after the other, as a set of their own. */
+    function augmentedSet(random: Random): { set: TrainingSet; batches: number[][] } {
+      const images: number[][] = [];
+      const targets: number[] = [];
+      const batches = order.map((batch) => {
+        const rows = drawRows(augmentation, shape, 3, random).subarray(0, batch.length * ROW);
+        const x = variable("x", [batch.length, 2, 4, 4]);
+        const y = augment(x, variable("rows", [batch.length, ROW]), augmentation);
+        const [seen] = interpret([y], { x: set.images(batch), rows });
+        return Array.from(batch, (index, b) => {
+          targets.push(...set.targets.subarray(3 * index, 3 * index + 3));
+          return images.push([...seen!.subarray(32 * b, 32 * b + 32)]) - 1;
+        });
+      });
+      const flat = (indices: ArrayLike<number>): Float32Array =>
+        Float32Array.from(Array.from(indices).flatMap((i) => images[i]!));
+      const { length: count } = images;
+      return { set: { count, images: flat, targets: Float32Array.from(targets) }, batches };
+    }
+
+    it.each([
+      ["SGD", undefined],
+      ["GSAM", { rho: 0.05, alpha: 0.3, adaptive: true }],
+    ] as const)("goes by %s as a plain loop on such images does", async (_, gsam) => {
+      using trainer = await Trainer.compile(gpu(), model, set, 3, { gsam, augmentation });
+      trainer.reset(start);
+      trainer.train(order, settings, draws());
+      const { set: seen, batches } = augmentedSet(draws());
+      const plain = new PlainTrainer(model, seen, start, gsam);
+      plain.train(batches, settings);
+      expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(2e-6);
+      expect((await trainer.takeLoss()) / plain.lossSum).toBeCloseTo(1, 5);
+    });
+
+    it("repeats itself bit for bit from the same draws, however its steps are divided", async () => {
+      using trainer = await Trainer.compile(gpu(), model, set, 3, { augmentation });
+      const trained = async (random: Random, ...parts: (typeof long)[]) => {
+        trainer.reset(start);
+        for (const part of parts) trainer.train(part, settings, random);
+        return trainer.theta();
+      };
+      const once = await trained(draws(), long);
+      expect(once.every(Number.isFinite)).toBe(true);
+      expect(await trained(draws(), long.slice(0, 7), long.slice(7))).toEqual(once);
+      expect(await trained(new Random(13), long)).not.toEqual(once);
+    });
+
+    it("needs something to draw from", async () => {
+      using trainer = await Trainer.compile(gpu(), model, set, 3, { augmentation });
+      trainer.reset(start);
+      expect(() => trainer.train(order, settings)).toThrow(
+        new RangeError("trainer: augmentations must be drawn from some stream, got none"),
+      );
+    });
   });
 
   it("goes on with another set of as many images, and refuses one of other size", async () => {
