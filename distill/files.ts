@@ -30,19 +30,65 @@ export function readBytes(path: string): Uint8Array<ArrayBuffer> {
 
 /**
  * Writes `content` (text as UTF-8) so that `path` holds either what it held before or all of it, even
- * after a power cut: a temporary file in the same folder, fsync, rename, fsync of the folder. The
- * temporary file is removed when any of it fails. Throws `FileError`.
+ * after a power cut. Throws `FileError`.
  */
 export function writeAtomic(path: string, content: Uint8Array | string): void {
-  const folder = dirname(path);
-  const temporary = temporaryIn(folder);
-  try {
-    writeSynced(temporary, typeof content === "string" ? Buffer.from(content) : content);
-    renameSync(temporary, path);
-    syncFolder(folder);
-  } catch (cause) {
-    removeQuietly(temporary);
-    throw fileError(path, "writable", cause);
+  using file = new FileUnderWay(path);
+  file.write(typeof content === "string" ? Buffer.from(content) : content);
+  file.commit();
+}
+
+/**
+ * A file that is written piece by piece: `path` holds what it held before until `commit`, and all of
+ * it afterwards. It is a temporary file in the same folder, then fsync, rename, fsync of the folder.
+ * Hold it by `using`: without `commit` nothing is left of it. Everything thrown is a `FileError`.
+ */
+export class FileUnderWay implements Disposable {
+  readonly path: string;
+  private readonly temporary: string;
+  private handle: number | undefined;
+  private length = 0;
+  private committed = false;
+
+  constructor(path: string) {
+    this.path = path;
+    this.temporary = temporaryIn(dirname(path));
+    this.attempt(() => (this.handle = openSync(this.temporary, "wx")));
+  }
+
+  /** Writes at the end, or over what is already written from byte `at` on. */
+  write(content: Uint8Array, at = this.length): void {
+    this.attempt(() => writeWhole(this.handle!, content, at));
+    this.length = Math.max(this.length, at + content.length);
+  }
+
+  /** Puts the file in its place. */
+  commit(): void {
+    this.attempt(() => {
+      fsyncSync(this.handle!);
+      this.close();
+      renameSync(this.temporary, this.path);
+      this.committed = true;
+      syncFolder(dirname(this.path));
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+    if (!this.committed) removeQuietly(this.temporary);
+  }
+
+  private close(): void {
+    if (this.handle !== undefined) closeSync(this.handle);
+    this.handle = undefined;
+  }
+
+  private attempt(work: () => void): void {
+    try {
+      work();
+    } catch (cause) {
+      throw fileError(this.path, "writable", cause);
+    }
   }
 }
 
@@ -124,11 +170,16 @@ function temporaryIn(folder: string): string {
   return join(folder, `.potstill-${randomBytes(6).toString("hex")}.tmp`);
 }
 
+function writeWhole(file: number, content: Uint8Array, at: number): void {
+  // One write may take less than all of it.
+  for (let done = 0; done < content.length;)
+    done += writeSync(file, content, done, content.length - done, at + done);
+}
+
 function writeSynced(path: string, content: Uint8Array): void {
   const file = openSync(path, "wx");
   try {
-    // One write may take less than all of it.
-    for (let at = 0; at < content.length;) at += writeSync(file, content, at);
+    writeWhole(file, content, 0);
     fsyncSync(file);
   } finally {
     closeSync(file);

@@ -61,34 +61,46 @@ export function encodeSafetensors(
   tensors: Readonly<Record<string, StoredTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
+  const parts = Object.entries(tensors).map(([name, tensor]) => storedBytes(name, tensor));
+  const header = encodeHeader(tensors, metadata);
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, header.length));
+  bytes.set(header);
+  let at = header.length;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/**
+ * The bytes in front of the data of a file that holds `tensors`, for one that is written piece by
+ * piece: their data follow in the same order. Throws RangeError when one would not be aligned.
+ */
+export function encodeHeader(
+  tensors: Readonly<Record<string, Pick<StoredTensor, "dtype" | "shape">>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
   const fields: string[] = [];
   if (Object.keys(metadata).length > 0) fields.push(`"${METADATA}":${JSON.stringify(metadata)}`);
-  const parts: Uint8Array[] = [];
   let length = 0;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    const part = storedBytes(name, tensor);
-    const { dtype, shape } = tensor;
+  for (const [name, { dtype, shape }] of Object.entries(tensors)) {
     if (length % ELEMENT_BYTES[dtype] !== 0) {
       throw new RangeError(
         `encodeSafetensors: tensors of wider elements must come first, got ${quoted(name)} of ${dtype} at byte ${length}`,
       );
     }
-    const entry = { dtype, shape, data_offsets: [length, length + part.length] };
+    const end = length + shape.reduce((product, axis) => product * axis, ELEMENT_BYTES[dtype]);
+    const entry = { dtype, shape, data_offsets: [length, end] };
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-    parts.push(part);
-    length += part.length;
+    length = end;
   }
   const json = Buffer.from(`{${fields.join(",")}}`);
   const headerBytes = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + headerBytes + length);
+  const bytes = new Uint8Array(8 + headerBytes);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  bytes.fill(0x20, 8, 8 + headerBytes);
+  bytes.fill(0x20, 8);
   bytes.set(json, 8);
-  let at = 8 + headerBytes;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
   return bytes;
 }
 
