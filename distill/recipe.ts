@@ -74,7 +74,14 @@ const evaluation = z.strictObject(
 
 const recipe = z.strictObject(
   {
+    /** A known name, or the path of a folder or file. */
     dataset: name,
+    /** Training images a class, drawn by the seed; all when it is not given. */
+    per_class: integer(1).optional(),
+    /** Pixels along a side that a folder of pictures is brought to. */
+    size: integer(1, 4096).optional(),
+    /** Constants of the channels: the published ones where there are any, or the training images' own. */
+    normalisation: oneOf(["published", "computed"]).default("published"),
     /** Images a class. */
     ipc: integer(1),
     network: name,

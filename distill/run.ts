@@ -4,9 +4,10 @@ import { appendFileSync } from "node:fs";
 import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
 import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
-import type { Dataset, ImageShape, Source } from "./data/dataset.ts";
+import { DataError, type Dataset, type ImageShape, type Source } from "./data/dataset.ts";
+import { outlineOf } from "./data/known.ts";
 import { normalise } from "./data/preprocess.ts";
-import { loadSource } from "./data/registry.ts";
+import { loadSource, type SourceOptions } from "./data/registry.ts";
 import {
   checkPreprocessing,
   readDistilled,
@@ -36,12 +37,25 @@ export interface Work {
 }
 
 /**
- * Loads the recipe's data and builds its network.
- * @throws DataError, ModelError.
+ * Loads the recipe's data, known sets from the folder `data`, and builds its network.
+ * @throws DataError, FileError, ModelError.
  */
-export async function workOf(recipe: Recipe): Promise<Work> {
-  const source = await loadSource(recipe.dataset);
+export async function workOf(
+  recipe: Recipe,
+  from: Pick<SourceOptions, "data" | "progress"> = {},
+): Promise<Work> {
+  const { dataset, per_class: perClass, seed, size, normalisation } = recipe;
+  const source = await loadSource(dataset, { ...from, perClass, seed, size, normalisation });
   return { recipe, source, model: modelFor(recipe, source) };
+}
+
+/**
+ * The recipe's network; a known set's files need not be there.
+ * @throws DataError, FileError, ModelError.
+ */
+export async function modelOf(recipe: Recipe): Promise<Model> {
+  const outline = outlineOf(recipe.dataset, recipe.size);
+  return outline ? modelFor(recipe, outline) : (await workOf(recipe)).model;
 }
 
 /** The recipe's network for images and classes like the source's. */
@@ -49,6 +63,10 @@ function modelFor(
   recipe: Recipe,
   like: ImageShape & { readonly classes: readonly string[] },
 ): Model {
+  if (like.height !== like.width)
+    throw new DataError(
+      `dataset: images must be as wide as high, got ${like.height} by ${like.width}`,
+    );
   const task = { channels: like.channels, size: like.height, classes: like.classes.length };
   return buildModel(recipe.network, task, { width: recipe.width });
 }

@@ -23,6 +23,7 @@ export {
   type RunOptions,
 } from "./gpu/program.ts";
 export type { Step } from "./gpu/plan.ts";
+export { cacheFolder } from "./gpu/choices.ts";
 export { showBytes, showFlops } from "./gpu/listing.ts";
 export {
   addAmounts,

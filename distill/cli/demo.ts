@@ -19,7 +19,7 @@ import {
 } from "../run.ts";
 import { formatTable, type ResultRow } from "../table.ts";
 import { reportError } from "./main.ts";
-import { commonOptions, progressFor, withGpu } from "./options.ts";
+import { commonOptions, dataFrom, progressFor, withGpu } from "./options.ts";
 import { strictly } from "./usage.ts";
 
 /** Distils by each recipe into the folder and returns the table's rows. */
@@ -52,7 +52,7 @@ try {
   const recipe = (name: string): Recipe => readRecipe(shipped.get(name)!);
   const recipes = [recipe("digits-ipc1"), recipe("digits-ipc10")] as const;
   const begun = performance.now();
-  const works = await Promise.all(recipes.map(workOf));
+  const works = await Promise.all(recipes.map((recipe) => workOf(recipe, dataFrom(args))));
   await withGpu(args, works, async (gpu) => {
     // A demo shows all of the work, every time.
     rmSync(join("runs", "demo"), { recursive: true, force: true });

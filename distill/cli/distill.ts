@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import type { Source } from "../data/dataset.ts";
-import { loadSource } from "../data/registry.ts";
+import { outlineOf } from "../data/known.ts";
+import { checkDataset } from "../data/registry.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import { readRecipe, recipeToYaml, shippedRecipes } from "../recipe-file.ts";
 import {
@@ -24,7 +25,7 @@ import {
 } from "../run.ts";
 import { EventFile } from "../report/tensorboard.ts";
 import { formatTable } from "../table.ts";
-import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
 interface DistillArguments extends CommonArguments {
   readonly dataset: string | undefined;
@@ -57,12 +58,16 @@ function overridesOf(args: Readonly<Record<string, unknown>>): RecipeOverrides {
   return { ...overrides, ...groups };
 }
 
+/** Whether two names are of one data set. */
+const isSame = (a: string, b: string): boolean =>
+  a === b || (outlineOf(a) !== undefined && outlineOf(a) === outlineOf(b));
+
 /** The shipped recipe of a data set whose images a class come nearest to `ipc`. */
-async function shippedFor(dataset: string, ipc: number): Promise<Recipe> {
-  await loadSource(dataset);
-  const recipes = [...shippedRecipes()]
-    .filter(([name]) => name.startsWith(`${dataset}-`))
-    .map(([, file]) => readRecipe(file));
+function shippedFor(dataset: string, ipc: number): Recipe {
+  checkDataset(dataset);
+  const recipes = [...shippedRecipes().values()]
+    .map(readRecipe)
+    .filter((recipe) => isSame(recipe.dataset, dataset));
   const distance = (recipe: Recipe): number => Math.abs(Math.log(recipe.ipc / ipc));
   const [nearest] = recipes.sort((a, b) => distance(a) - distance(b));
   if (!nearest)
@@ -85,11 +90,11 @@ async function workFor(args: DistillArguments & Readonly<Record<string, unknown>
     ]);
   const base =
     file === undefined
-      ? await shippedFor(dataset!, typeof ipc === "number" && ipc >= 1 ? ipc : 1)
+      ? shippedFor(dataset!, typeof ipc === "number" && ipc >= 1 ? ipc : 1)
       : readRecipe(file);
-  if (dataset !== undefined && base.dataset !== dataset)
+  if (dataset !== undefined && !isSame(base.dataset, dataset))
     throw new RecipeError([`${file!}: dataset must be ${dataset}, got ${base.dataset}`]);
-  const work = await workOf(resolveRecipe(base, overrides));
+  const work = await workOf(resolveRecipe(base, overrides), dataFrom(args));
   // A recipe for more images a class has larger minibatches than a smaller set can fill.
   const count = work.recipe.ipc * work.source.classes.length;
   const fits = overrides.batch_syn !== undefined || work.recipe.batch_syn <= count;

@@ -15,7 +15,7 @@ import {
   workOf,
 } from "../run.ts";
 import { formatTable } from "../table.ts";
-import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
 interface EvaluateArguments extends CommonArguments {
   readonly run: string;
@@ -35,7 +35,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   handler: async (args) => {
     const folder = args.run;
     const recipes = readRecipes(join(folder, "recipe.yaml"));
-    const works = await Promise.all(recipes.map(workOf));
+    const works = await Promise.all(recipes.map((recipe) => workOf(recipe, dataFrom(args))));
     // Whatever is missing or damaged is told before anything is trained.
     for (const work of works) {
       const path = distilledFile(folder, work.recipe.ipc);

@@ -13,6 +13,7 @@ export interface AdapterArguments {
 }
 
 export interface CommonArguments extends AdapterArguments {
+  readonly data: string | undefined;
   readonly quiet: boolean;
 }
 
@@ -44,9 +45,18 @@ export function adapterOptions<T>(
     });
 }
 
-/** The adapter's options and `--quiet`. */
+/** `--data`. */
+export function dataOption<T>(yargs: Argv<T>): Argv<T & { data: string | undefined }> {
+  return yargs.option("data", {
+    type: "string",
+    requiresArg: true,
+    describe: "Folder of the known data sets [POTSTILL_DATA, or ./data]",
+  });
+}
+
+/** The adapter's options, `--data` and `--quiet`. */
 export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
-  return adapterOptions(yargs).option("quiet", {
+  return dataOption(adapterOptions(yargs)).option("quiet", {
     type: "boolean",
     default: false,
     describe: "Print errors and results only",
@@ -85,3 +95,9 @@ export function withGpu<T>(
 }
 
 export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });
+
+/** Where data sets are looked for, and who is told when one takes long to load. */
+export const dataFrom = (args: CommonArguments) => ({
+  data: args.data,
+  progress: progressFor(args),
+});

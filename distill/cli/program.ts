@@ -3,7 +3,7 @@ import { showBytes, showFlops, type Gpu, type Program, type Step } from "../../e
 import { buildModel, isNetwork, type Model } from "../../models/index.ts";
 import { compileMatching } from "../match.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
-import { workOf } from "../run.ts";
+import { modelOf } from "../run.ts";
 import { UsageError } from "./usage.ts";
 
 /** Sizes that a flag of the same name sets. */
@@ -49,7 +49,7 @@ export async function shownProgram(name: string, given: GivenSizes): Promise<Sho
       `--program must be a network (ConvNetD3) or a shipped recipe (${[...shippedRecipes().keys()].join(", ")}), got "${name}"`,
     );
   const recipe = file === undefined ? undefined : readRecipe(file);
-  const task = recipe ? (await workOf(recipe)).model.task : { size: 32, channels: 3, classes: 10 };
+  const task = recipe ? (await modelOf(recipe)).task : { size: 32, channels: 3, classes: 10 };
   const { size = task.size, channels = task.channels, classes = task.classes } = given;
   const width = given.width ?? recipe?.width;
   const batch = given.batch ?? recipe?.batch_syn ?? 10;

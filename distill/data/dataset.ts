@@ -1,5 +1,7 @@
 /** @file What every data set looks like: its source of raw pixels, and the set in a network's input space. */
 import type { Preprocessing } from "./preprocess.ts";
+import { memoryRows } from "./rows.ts";
+import { storedSplit, type StoredSplit } from "./stored.ts";
 
 /** A data set that can't be used as it is; the message is one sentence that names the file. */
 export class DataError extends Error {
@@ -30,6 +32,8 @@ export interface Split {
 
 interface Halves extends ImageShape {
   readonly name: string;
+  /** SHA-256 of shape, labels and pixels, in hexadecimal: other data have another. */
+  readonly id: string;
   readonly classes: readonly string[];
   readonly train: Split;
   readonly test: Split;
@@ -39,6 +43,8 @@ interface Halves extends ImageShape {
 export interface Source extends Halves {
   /** Published constants of the training pixels; without them they are computed. */
   readonly normalisation?: Normalisation | undefined;
+  /** What a user should know of it, a sentence each: that some of its files are missing, for one. */
+  readonly notes?: readonly string[] | undefined;
 }
 
 /** A data set in the input space of networks. */
@@ -63,27 +69,14 @@ export interface ByteImages extends ImageShape {
 }
 
 /** A split over bytes held in memory, as raw pixels. Throws RangeError when lengths disagree. */
-export function byteSplit({ channels, height, width, pixels, labels, levels }: ByteImages): Split {
-  const size = channels * height * width;
-  const count = labels.length;
-  if (pixels.length !== count * size) {
+export function byteSplit({ pixels, labels, levels, ...shape }: ByteImages): StoredSplit {
+  const size = shape.channels * shape.height * shape.width;
+  if (pixels.length !== labels.length * size) {
     throw new RangeError(
-      `byteSplit: pixels must hold ${count} images of ${size} bytes, got ${pixels.length} bytes`,
+      `byteSplit: pixels must hold ${labels.length} images of ${size} bytes, got ${pixels.length} bytes`,
     );
   }
-  const raw = Float32Array.from({ length: 256 }, (_, v) => v / levels);
-  return {
-    count,
-    labels,
-    images(indices, out = new Float32Array(indices.length * size)) {
-      checkRequest(indices, out, count, size);
-      for (let n = 0; n < indices.length; n++) {
-        const from = indices[n]! * size;
-        for (let p = 0; p < size; p++) out[n * size + p] = raw[pixels[from + p]!]!;
-      }
-      return out;
-    },
-  };
+  return storedSplit({ ...shape, rows: memoryRows(pixels, size), labels, levels });
 }
 
 /** Throws RangeError unless all `indices` are in 0..count-1 and `out` holds as many images of `size`. */

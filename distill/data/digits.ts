@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
-import { byteSplit, DataError } from "./dataset.ts";
-import type { Source, Split } from "./dataset.ts";
+import { byteSplit, DataError, type Source } from "./dataset.ts";
+import type { HeldSet } from "./pending.ts";
+import { contentId, type StoredSplit } from "./stored.ts";
 
 /** Of the training rows, raw pixels in [0, 1]. */
 export const DIGITS_MEAN = 0.30589069728218965;
@@ -24,24 +25,27 @@ const MOST_BYTES = 4 << 20;
  * training and 1297..1796 for testing.
  * Throws `DataError` naming file and line when the file is damaged, cut or has a value out of range.
  */
-export function loadDigits(file?: string): Source {
+export function loadDigits(file?: string): Source & HeldSet {
   const path = file ?? fileURLToPath(new URL("./digits.csv.gz", import.meta.url));
   const { pixels, labels } = parseRows(unpack(path), path);
   const shape = { channels: 1, height: SIDE, width: SIDE };
-  const rows = (from: number, to: number): Split =>
+  const rows = (from: number, to: number): StoredSplit =>
     byteSplit({
       ...shape,
       levels: LEVELS,
       pixels: pixels.subarray(from * PIXELS, to * PIXELS),
       labels: labels.subarray(from, to),
     });
+  const train = rows(0, TRAIN_ROWS);
+  const test = rows(TRAIN_ROWS, ROWS);
   return {
     name: "digits",
+    id: contentId(train, test, CLASSES),
     classes: Array.from({ length: CLASSES }, (_, digit) => String(digit)),
     ...shape,
     normalisation: { mean: [DIGITS_MEAN], std: [DIGITS_STD] },
-    train: rows(0, TRAIN_ROWS),
-    test: rows(TRAIN_ROWS, ROWS),
+    train,
+    test,
   };
 }
 

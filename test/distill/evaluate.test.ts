@@ -74,6 +74,7 @@ const test = {
 };
 const dataset: Dataset = {
   name: "rays",
+  id: "rays",
   classes: ["a", "b", "c"],
   ...{ channels: 1, height: 4, width: 4 },
   preprocessing: { kind: "normalise", mean: [0], std: [1] },

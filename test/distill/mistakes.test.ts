@@ -25,7 +25,7 @@ function emptyFolder(): string {
   return folder;
 }
 
-const ONE_OF_COMMANDS = "the command must be one of distill, evaluate, info";
+const ONE_OF_COMMANDS = "the command must be one of distill, evaluate, data, info";
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -52,7 +52,7 @@ const digits = (mistake: string, args: readonly string[], says: string | RegExp)
 });
 
 const MISTAKES: readonly Mistake[] = [
-  usage("no command", [], "a command must be given: distill, evaluate, info (see --help)"),
+  usage("no command", [], "a command must be given: distill, evaluate, data, info (see --help)"),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
     "a mistyped command",
@@ -128,7 +128,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "an unknown data set",
     args: ["distill", "digit"],
-    says: 'dataset: must be one of digits, got "digit" (did you mean digits?)',
+    says: /^dataset: must be one of digits, mnist, [^"]+, or a path that exists, got "digit" \(did you mean digits\?\)$/,
   },
   digits(
     "an unknown adapter",

@@ -54,6 +54,7 @@ describe("parseRecipe", () => {
   it("fills in the published defaults", () => {
     expect(parseRecipe(minimal, "r.yaml")).toEqual({
       dataset: "digits",
+      normalisation: "published",
       ipc: 1,
       network: "ConvNetD2",
       width: 128,
@@ -255,9 +256,9 @@ describe("recipeToYaml", () => {
     expect(recipeToYaml(reversed)).toBe(recipeToYaml(base));
     expect(Object.keys(parse(recipeToYaml(base)) as object).slice(0, 4)).toEqual([
       "dataset",
+      "normalisation",
       "ipc",
       "network",
-      "width",
     ]);
   });
 

@@ -62,6 +62,7 @@ const split: Split = {
 };
 const dataset: Dataset = {
   name: "brightness",
+  id: "brightness",
   classes: ["dark", "grey", "light"],
   channels: 1,
   height: 2,

@@ -4,11 +4,30 @@ import { expect } from "vitest";
 
 import { FileError } from "../../distill/files.ts";
 
+export interface Mutation {
+  readonly kind: string;
+  readonly at: number;
+  readonly value: number;
+}
+
 /** Bytes set, cut out, inserted or lost at the end; half of them within the first `headBytes`. */
-function mutations(length: number, headBytes: number) {
+export function mutations(length: number, headBytes: number): fc.Arbitrary<Mutation[]> {
   const at = fc.oneof(fc.nat(Math.min(headBytes, length)), fc.nat(length));
   const kind = fc.constantFrom("set", "set", "cut", "insert", "end", "huge");
   return fc.array(fc.record({ kind, at, value: fc.nat(255) }), { minLength: 1, maxLength: 4 });
+}
+
+/** A copy of the bytes with the changes. */
+export function mutated(bytes: Uint8Array, changes: readonly Mutation[]): Uint8Array {
+  const damaged = [...bytes];
+  for (const { kind, at, value } of changes) {
+    if (kind === "cut") damaged.splice(at, (value % 20) + 1);
+    else if (kind === "insert") damaged.splice(at, 0, value);
+    else if (kind === "end") damaged.length = Math.min(damaged.length, at);
+    else if (kind === "huge") damaged.fill(0xff, at, at + (value % 8) + 1);
+    else if (at < damaged.length) damaged[at] = value;
+  }
+  return Uint8Array.from(damaged);
 }
 
 export interface MutationTest {
@@ -33,17 +52,10 @@ export function surviveMutations(
   const before = process.memoryUsage();
   fc.assert(
     fc.property(mutations(bytes.length, headBytes), (changes) => {
-      const damaged = [...bytes];
-      for (const { kind, at, value } of changes) {
-        if (kind === "cut") damaged.splice(at, (value % 20) + 1);
-        else if (kind === "insert") damaged.splice(at, 0, value);
-        else if (kind === "end") damaged.length = Math.min(damaged.length, at);
-        else if (kind === "huge") damaged.fill(0xff, at, at + (value % 8) + 1);
-        else if (at < damaged.length) damaged[at] = value;
-      }
+      const damaged = mutated(bytes, changes);
       const start = performance.now();
       try {
-        read(Uint8Array.from(damaged));
+        read(damaged);
       } catch (error) {
         refused++;
         if (!(error instanceof FileError)) throw error;

@@ -9,7 +9,7 @@ const pixels = Uint8Array.of(0, 255, 51, 102, 255, 255, 0, 204, 10, 20, 30, 40);
 const half = byteSplit({ ...shape, pixels, labels: Uint8Array.of(1, 0, 1), levels: 255 });
 const normalisation = { mean: [0.5, 0.2], std: [0.25, 0.5] };
 const source: Source = {
-  ...{ name: "three", classes: ["a", "b"], ...shape, train: half, test: half },
+  ...{ name: "three", id: "3", classes: ["a", "b"], ...shape, train: half, test: half },
 };
 
 describe("normalise", () => {
