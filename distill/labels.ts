@@ -1,5 +1,11 @@
 /** @file Labels as logits and as class numbers. */
 
+/**
+ * Beside a 0, the logit at which softmax gives 1 and 0 exactly, in float32 and float64 alike, since
+ * exp(-1000) is 0. Such labels have no gradient.
+ */
+export const EXACT = -1000;
+
 /** Label logits `[N, K]` of hard labels `[N]`: 0 at the class and `off` elsewhere, so that softmax gives almost one 1. */
 export function classLogits(
   labels: ArrayLike<number>,

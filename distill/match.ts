@@ -1,28 +1,22 @@
-/** @file The matching loop: start epochs, minibatches, threshold, momentum (DATM.md §5). */
-import {
-  abs,
-  add,
-  greater,
-  greaterEqual,
-  mul,
-  Program,
-  sub,
-  sum,
-  variable,
-  where,
-  type Gpu,
-  type Procedure,
-  type Random,
-  type Tensor,
-} from "../engine/index.ts";
+/** @file The matching loop: what one iteration does, which sets are kept, and where a run can go on (DATM.md §5). */
+import type { Gpu, Memory, Random } from "../engine/index.ts";
 import type { Model } from "../models/index.ts";
+import { BestSet, type BestState, type KeptSet, type Score } from "./best.ts";
+import { depthMask, withoutNearest } from "./masks.ts";
+import { parseBytes } from "./memory.ts";
+import { openPlace, type Place } from "./place.ts";
+import { DistillError, placementOf, type MatchingOptions, type Placement } from "./placement.ts";
 import type { Recipe } from "./recipe.ts";
+import { drawIteration } from "./schedule.ts";
 import type { SyntheticSet } from "./start.ts";
-import { drawRows } from "./augment.ts";
 import { strategiesOf } from "./strategy.ts";
-import { drawTable } from "./unroll.ts";
-import { studentProcedures, studentVariables, type StudentOptions } from "./student.ts";
-import type { TrajectoryBuffer } from "./trajectory.ts";
+import { backwards, forwards } from "./unroll.ts";
+import { freshState, type DistilledSet, type SetState, type Update } from "./update.ts";
+
+export type { KeptSet, Score } from "./best.ts";
+export { DistillError } from "./placement.ts";
+export type { DistilledSet } from "./update.ts";
+export type { Memory as PlannedMemory } from "../engine/index.ts";
 
 /** What one iteration did. */
 export interface IterationRecord {
@@ -37,213 +31,203 @@ export interface IterationRecord {
   readonly start: number;
   /** False when L was above the threshold, or anything was not finite, and nothing changed. */
   readonly accepted: boolean;
+  /** The student's step that was matched, where it may be an earlier one than the last. */
+  readonly step?: number;
+  /** True when α stayed as it was because its step would have made it ≤ 0. */
+  readonly held?: true;
+  /** What went wrong with the numbers, and what may help. */
+  readonly problem?: string;
 }
 
-/** A synthetic set with the learning rate that was learned with it. */
-export interface DistilledSet extends SyntheticSet {
-  readonly lr: number;
+/** Everything that a run needs to go on after an iteration, with the same bits as if it had never stopped. */
+export interface MatchState extends SetState, BestState {
+  /** Iterations done. */
+  readonly iteration: number;
+  /** Iterations since the last accepted one. */
+  readonly rejected: number;
 }
 
-/** A run that cannot go on: nothing that it would produce could be used. */
-export class DistillError extends Error {
-  override readonly name = "DistillError";
-}
-
-/** Iterations in a row without an accepted one after which a run gives up. */
-const PATIENCE = 200;
-/** Beyond any value that training produces; NaN compares false with it. */
-const FINITE = 1e30;
-
-/**
- * SGD with momentum on images, label logits and α, all three only if L ≤ threshold and every gradient
- * is finite: v ← μ v + g, p ← p - lr v. α stays as it is where the step would make it ≤ 0.
- */
-function updateProcedure(options: StudentOptions): Procedure {
-  const v = studentVariables(options);
-  const setting = (name: string): Tensor => variable(name, []);
-  const sized = (g: Tensor): Tensor => sum(abs(g));
-  const size = [v.gradImages, v.gradLabels, v.gradLr].map(sized).reduce((a, b) => add(a, b));
-  const accepted = mul(
-    greaterEqual(setting("threshold"), variable("loss", [])),
-    greater(FINITE, size),
-  );
-  const step = (parameter: Tensor, g: Tensor, name: string) => {
-    const velocity = variable(`velocity${name}`, parameter.shape);
-    const next = where(accepted, add(mul(setting(`momentum${name}`), velocity), g), velocity);
-    const moved = sub(parameter, mul(setting(`rate${name}`), next));
-    return { next, moved: where(accepted, moved, parameter) };
-  };
-  const images = step(v.images, v.gradImages, "Images");
-  const labels = step(v.labels, v.gradLabels, "Labels");
-  const lr = step(v.lr, v.gradLr, "Lr");
-  return {
-    images: images.moved,
-    velocityImages: images.next,
-    labels: labels.moved,
-    velocityLabels: labels.next,
-    lr: where(greater(lr.moved, 0), lr.moved, v.lr),
-    velocityLr: lr.next,
-    accepted,
-  };
-}
-
-/** Upper bound (exclusive) of the start epoch at an iteration, counted from 0: T_now of DATM.md §5. */
-export function maxStartEpoch(recipe: Recipe, iteration: number): number {
-  const {
-    max_start_epoch: most,
-    current_max_start_epoch: first,
-    expansion_end_epoch: end,
-  } = recipe;
-  if (!recipe.sequential || first === undefined || end === undefined) return most;
-  return Math.min(most, first + Math.floor(((most - first) * iteration) / end));
-}
-
-/**
- * Endless minibatches of a set: a random permutation is cut into chunks of `batch` from its front,
- * and used from the last chunk, so that a short one comes first; then comes a new permutation.
- */
-export function* minibatchStream(count: number, batch: number, random: Random) {
-  for (;;) {
-    const order = random.permutation(count);
-    const last = Math.floor((count - 1) / batch) * batch;
-    for (let at = last; at >= 0; at -= batch) yield order.subarray(at, Math.min(at + batch, count));
-  }
-}
-
-/** Teachers in shuffled order, shuffled anew when all have had their turn. */
-function* teacherStream(count: number, random: Random): Generator<number, never> {
-  for (;;) yield* random.permutation(count);
+/** Trajectories to match. */
+export interface Teachers {
+  readonly count: number;
+  /** The parameters `[P]` of a teacher after `epoch` epochs. */
+  snapshot(teacher: number, epoch: number): Float32Array<ArrayBuffer>;
 }
 
 export interface MatchOptions {
   readonly gpu: Gpu;
   readonly model: Model;
   readonly recipe: Recipe;
-  readonly teachers: TrajectoryBuffer;
+  readonly teachers: Teachers;
+  /** Whether teachers have snapshots between epochs too, as convexified ones do (MCT). */
+  readonly continuous?: boolean;
   readonly start: SyntheticSet;
+  /** The same for a run that is resumed. */
   readonly random: Random;
+  /** The state to go on from, in place of the beginning. */
+  readonly resume?: MatchState | undefined;
   /** Called once, before the first iteration. */
-  readonly onPlanned?: (memory: PlannedMemory) => void;
+  readonly onPlanned?: (memory: Memory) => void;
   /** Waited for after every iteration; `current` reads the set as the iteration has left it. */
   readonly onIteration?: (record: IterationRecord, current: () => Promise<DistilledSet>) => unknown;
+  /** Evaluates a set every `eval_every` iterations, for the best one to be chosen by. */
+  readonly score?: Score | undefined;
+  /** Is given the state every `checkpointEvery` iterations, and waited for. */
+  readonly onCheckpoint?: (state: MatchState) => void | Promise<void>;
+  readonly checkpointEvery?: number;
 }
 
-/** Memory of a matching program in bytes, as planned. */
-export type PlannedMemory = Program["memory"];
+/** The sets that a run ends with. */
+export interface Matched {
+  /** After the last iteration. */
+  readonly last: KeptSet;
+  /** See {@link BestSet}. */
+  readonly best: KeptSet;
+  /** The one of them that the recipe keeps. */
+  readonly kept: KeptSet;
+}
 
-/** A student's program with everything that one iteration needs. */
-export async function compileMatching(gpu: Gpu, options: StudentOptions): Promise<Program> {
-  if (options.model.mixesSamples && options.images % options.batch !== 0)
-    throw new DistillError(
-      `batch_syn: must divide the ${options.images} images for a network with batch norm, got ${options.batch}`,
-    );
-  return Program.compile(gpu, {
-    ...studentProcedures(options),
-    update: updateProcedure(options),
-  });
+/** Iterations in a row without an accepted one after which a run gives up. */
+const PATIENCE = 200;
+const CHECKPOINT_EVERY = 100;
+
+/** What a recipe asks of the student, for a set of so many images. */
+export function matchingOptions(model: Model, recipe: Recipe, images: number): MatchingOptions {
+  return {
+    ...{ model, images, batch: recipe.batch_syn, steps: recipe.syn_steps },
+    gradient: recipe.gradient,
+    augmentation: strategiesOf(recipe).student,
+    weighted: recipe.pad_ratio > 0 || recipe.edf_ratio > 0,
+    nearest: recipe.att,
+    average: recipe.ema_decay > 0,
+    ...(recipe.micro_batch === undefined ? {} : { micro: recipe.micro_batch }),
+  };
 }
 
 /**
- * Distils: `iterations` matching iterations from `start`.
- * @throws DistillError when batch_syn does not suit the set, or no iteration is accepted any more.
+ * Where a run's memory will be on an adapter, or on any desktop adapter.
+ * @throws DistillError where batch_syn does not suit the set, or nothing fits.
  */
-export async function match(options: MatchOptions): Promise<DistilledSet> {
-  const { gpu, model, recipe, teachers, start, random, onPlanned, onIteration } = options;
-  const count = start.labels.length / model.task.classes;
-  const { batch_syn: batch, syn_steps: steps } = recipe;
-  if (batch > count)
+export function planMatching(
+  model: Model,
+  recipe: Recipe,
+  images: number,
+  facts?: Gpu["facts"],
+): Placement {
+  const { batch_syn: batch, memory, micro_batch: micro = batch } = recipe;
+  if (batch > images)
     throw new DistillError(
-      `batch_syn: must be at most the ${count} synthetic images, got ${batch}`,
+      `batch_syn: must be at most the ${images} synthetic images, got ${batch}`,
     );
-  const augmentation = strategiesOf(recipe).student;
-  const sizes = { model, images: count, batch, steps, augmentation };
-  using program = await compileMatching(gpu, sizes);
-  onPlanned?.(program.memory);
-  writeSettings(program, recipe, start);
-  const current = async (): Promise<DistilledSet> => {
-    const [images, labels, lr] = await program.read("images", "labels", "lr");
-    return { images, labels, lr: lr[0]! };
-  };
-  const batches = minibatchStream(count, batch, random.stream("minibatches"));
-  const order = teacherStream(teachers.count, random.stream("teachers"));
-  const epochs = random.stream("start epochs");
-  let rejected = 0;
-  for (let iteration = 0; iteration < recipe.iterations; iteration++) {
-    const teacher = order.next().value;
-    const least = recipe.min_start_epoch;
-    const epoch = least + epochs.below(maxStartEpoch(recipe, iteration) - least);
-    program.write("start", teachers.snapshot(teacher, epoch));
-    program.write("target", teachers.snapshot(teacher, epoch + recipe.expert_epochs));
-    writeMinibatches(program, batches, steps, batch);
-    if (augmentation.length > 0) {
-      const { channels, size } = model.task;
-      const shape = { channels, height: size, width: size };
-      const draws = random.stream(`augmentation ${iteration}`);
-      const rows = Array.from({ length: steps }, () => drawRows(augmentation, shape, batch, draws));
-      program.write("draws", drawTable(sizes, rows));
-    }
-    for (const [procedure, times] of [
-      ["begin", 1],
-      ["step", steps],
-      ["turn", 1],
-      ["adjoint", steps],
-      ["update", 1],
-    ] as const)
-      program.run(procedure, times);
-    const [loss, lr, accepted] = await program.read("loss", "lr", "accepted");
-    const record = {
-      iteration: iteration + 1,
-      loss: loss[0]!,
-      lr: lr[0]!,
-      teacher,
-      start: epoch,
-      accepted: accepted[0] === 1,
-    };
+  if (model.mixesSamples && images % batch !== 0)
+    throw new DistillError(
+      `batch_syn: must divide the ${images} images for a network with batch norm, got ${batch}`,
+    );
+  if (model.mixesSamples && micro < batch)
+    throw new DistillError(
+      `micro_batch: must be batch_syn (${batch}) for a network with batch norm, got ${micro}`,
+    );
+  const bytes = memory === undefined ? undefined : parseBytes(memory);
+  return placementOf(matchingOptions(model, recipe, images), { memory: bytes, facts });
+}
+
+/**
+ * Distils: `iterations` matching iterations from `start`, or those that are left of a resumed run.
+ * @throws DistillError when no iteration is accepted any more; throws as {@link planMatching}.
+ */
+export async function match(options: MatchOptions): Promise<Matched> {
+  const { gpu, model, recipe, teachers, random, resume } = options;
+  const { onPlanned, onIteration, onCheckpoint } = options;
+  const { continuous = false, checkpointEvery = CHECKPOINT_EVERY } = options;
+  const images = options.start.labels.length / model.task.classes;
+  const { micro, resident } = planMatching(model, recipe, images, gpu.facts);
+  const sizes = { ...matchingOptions(model, recipe, images), micro };
+  using place = await openPlace(gpu, sizes, recipe, resident);
+  onPlanned?.(place.program.memory);
+  place.load(resume ?? freshState(options.start, recipe));
+  const best = new BestSet(comparisons(recipe), options.score, resume);
+  const { channels, size } = model.task;
+  const shape = { channels, height: size, width: size };
+  const drawn = { recipe, teachers: teachers.count, images, shape, continuous, random };
+  const current = (): Promise<DistilledSet> => place.set();
+  let rejected = resume?.rejected ?? 0;
+  for (let done = resume?.iteration ?? 0; done < recipe.iterations;) {
+    const draws = drawIteration(drawn, done);
+    const { teacher, start } = draws;
+    const theta = teachers.snapshot(teacher, start);
+    const target = teachers.snapshot(teacher, start + recipe.expert_epochs);
+    place.setMinibatches(draws);
+    const { step, ...update } = await iterate(place, recipe, theta, target);
+    const at = { iteration: ++done, teacher, start, ...(recipe.att ? { step } : {}) };
+    const record = recordOf(at, update);
     await onIteration?.(record, current);
-    rejected = record.accepted ? 0 : rejected + 1;
+    rejected = update.accepted ? 0 : rejected + 1;
     if (rejected >= PATIENCE) throw new DistillError(hopeless(record));
+    await best.after(done, update.loss, current);
+    if (onCheckpoint && done % checkpointEvery === 0)
+      await onCheckpoint({ ...(await place.state()), ...best.state, iteration: done, rejected });
   }
-  return await current();
+  const last = { ...(await current()), iteration: recipe.iterations };
+  const chosen = best.state.best ?? last;
+  return { last, best: chosen, kept: recipe.keep === "best" ? chosen : last };
+}
+
+/** When sets are compared. */
+function comparisons({ iterations, eval_every: interval, ...recipe }: Recipe) {
+  const from = recipe.sequential ? (recipe.expansion_end_epoch ?? 0) : 0;
+  return { iterations, interval, from };
+}
+
+/** One iteration from θ_0 = `start` on the minibatches that are set. */
+async function iterate(
+  place: Place,
+  recipe: Recipe,
+  start: Float32Array<ArrayBuffer>,
+  target: Float32Array<ArrayBuffer>,
+): Promise<Update & { readonly step: number }> {
+  const { program, options } = place;
+  program.write("start", start);
+  program.write("target", target);
+  const mask = depthMask(start.length, recipe.pad_ratio);
+  if (options.weighted) program.write("importance", mask);
+  await place.run(forwards(options));
+  const step = options.nearest ? await goToNearest(place) : options.steps;
+  if (recipe.edf_ratio > 0) {
+    const [theta] = await program.read("theta");
+    program.write("importance", withoutNearest(mask, theta, target, recipe.edf_ratio));
+  }
+  program.run("turn");
+  await place.run(backwards(options, step));
+  return { ...(await place.update()), step };
+}
+
+/**
+ * Takes the student to the step, after the first, at which it is nearest to the target, and returns
+ * that step: it is matched there (ATT, Liu et al. 2024, arXiv 2407.14245).
+ */
+async function goToNearest({ program, options }: Place): Promise<number> {
+  program.run("measure");
+  const [distances] = await program.read("distances");
+  let step = options.steps;
+  for (let s = options.steps - 1; s >= 1; s--) if (distances[s]! < distances[step]!) step = s;
+  program.run("recall", 1, { first: step });
+  return step;
+}
+
+function recordOf(
+  at: Pick<IterationRecord, "iteration" | "teacher" | "start" | "step">,
+  { loss, lr, accepted, finite, held }: Update,
+): IterationRecord {
+  const { iteration, teacher, start } = at;
+  const problem = `distill: loss and gradients must be finite, got others in iteration ${iteration} (teacher ${teacher}, start epoch ${start}, loss ${loss}); lower lr_lr, lr_img or lr_teacher`;
+  return {
+    ...{ ...at, loss, lr, accepted },
+    ...(held ? { held } : {}),
+    ...(finite ? {} : { problem }),
+  };
 }
 
 function hopeless({ iteration, loss, start }: IterationRecord): string {
   const advice = "lower lr_img, lr_y or lr_teacher, or raise threshold";
   return `distill: some of the last ${PATIENCE} iterations must be accepted, got none up to iteration ${iteration} (start epoch ${start}, loss ${loss}); ${advice}`;
-}
-
-function writeSettings(program: Program, recipe: Recipe, start: SyntheticSet): void {
-  const settings = {
-    lr: recipe.lr_teacher,
-    threshold: recipe.threshold,
-    rateImages: recipe.lr_img,
-    rateLabels: recipe.lr_y,
-    rateLr: recipe.lr_lr,
-    momentumImages: recipe.momentum_img,
-    momentumLabels: recipe.momentum_y,
-    momentumLr: recipe.momentum_lr,
-    velocityLr: 0,
-  };
-  for (const [name, value] of Object.entries(settings)) program.write(name, Float32Array.of(value));
-  program.write("images", start.images);
-  program.write("labels", start.labels);
-  program.write("velocityImages", new Float32Array(start.images.length));
-  program.write("velocityLabels", new Float32Array(start.labels.length));
-}
-
-/** The next S minibatches; rows past a short one's end have weight 0. */
-function writeMinibatches(
-  program: Program,
-  batches: Generator<Uint32Array>,
-  steps: number,
-  batch: number,
-): void {
-  const rows = new Uint32Array(steps * batch);
-  const weights = new Float32Array(steps * batch);
-  for (let s = 0; s < steps; s++) {
-    const indices = batches.next().value as Uint32Array;
-    rows.set(indices, s * batch);
-    weights.fill(1 / indices.length, s * batch, s * batch + indices.length);
-  }
-  program.write("batches", rows);
-  program.write("weights", weights);
 }

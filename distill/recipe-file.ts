@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { isMap, isScalar, LineCounter, parseDocument, stringify, type Document } from "yaml";
 
 import { readBytes } from "./files.ts";
+import { underMethod } from "./methods.ts";
 import { checkedRecipe, GROUPS, KEYS, RecipeError, type Path, type Recipe } from "./recipe.ts";
 import { closest } from "./spelling.ts";
 
@@ -127,7 +128,8 @@ function layerOf(text: string, source: string): Layer {
 /** What the layers say together, each over those below it, as a recipe. */
 function recipeOf(layers: readonly Layer[], source: string): Recipe {
   const [first, ...others] = layers.map(({ values }) => values);
-  const value = others.reduce((over, under) => {
+  const value = others.reduce((over, extended) => {
+    const under = underMethod(extended, over);
     const merged = { ...under, ...over };
     for (const group of Object.keys(GROUPS)) {
       const [a, b] = [over[group], under[group]];

@@ -1,6 +1,8 @@
 /** @file Recipes: the settings of a run under their usual names, checked. */
 import { z } from "zod";
 
+import { parseBytes } from "./memory.ts";
+import { METHOD_NAMES, underMethod, withMethod } from "./methods.ts";
 import { closest } from "./spelling.ts";
 import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "./strategy.ts";
 
@@ -39,7 +41,9 @@ const someName = rule("a name");
 const name = z.string(someName).min(1, someName);
 const group = rule("a group of keys");
 const yesOrNo = z.boolean(rule("true or false"));
-
+const bytes = z
+  .union([z.string(), z.number()], rule("a size"))
+  .refine((size) => parseBytes(size) !== undefined, rule("bytes, or a size like 2GiB or 512MiB"));
 const someStrategy = rule(STRATEGY_RULE);
 
 const teachers = z.strictObject(
@@ -87,11 +91,14 @@ const recipe = z.strictObject(
     network: name,
     width: integer(1).default(128),
     seed: integer(0, 2 ** 32 - 1).default(0),
-    method: oneOf(["datm"]).default("datm"),
+    /** Decides what of labels, lr_y, gradient, ema_decay and sequential is not given. */
+    method: oneOf(METHOD_NAMES).default("datm"),
     init: oneOf(["samples_predicted_correctly", "real", "noise"]).default(
       "samples_predicted_correctly",
     ),
     teachers,
+    /** The teachers' logits, which lr_y may learn, or the true classes, which stay. */
+    labels: oneOf(["soft", "hard"]),
     /** S, the student's updates in one iteration. */
     syn_steps: integer(1),
     /** How many of the teacher's epochs the student must match. */
@@ -99,6 +106,12 @@ const recipe = z.strictObject(
     iterations: integer(1).default(10_000),
     /** Synthetic images in one student update. */
     batch_syn: integer(1),
+    /** Synthetic images whose activations the device holds at once; by default as many as `memory` allows. */
+    micro_batch: integer(1).optional(),
+    /** The most that matching may take of the device, e.g. 2GiB. */
+    memory: bytes.optional(),
+    /** Through all of the student's steps, or TESLA's, without the Hessian. */
+    gradient: oneOf(["exact", "tesla"]),
     /** Rates of the images, the label logits and the student's rate itself; 0 leaves them as they are. */
     lr_img: notNegative,
     momentum_img: momentum.default(0.5),
@@ -116,13 +129,25 @@ const recipe = z.strictObject(
     max_start_epoch: integer(1),
     /** The iteration at which T has become T⁺, in a sequential run. */
     expansion_end_epoch: integer(1).optional(),
-    sequential: yesOrNo.default(false),
+    sequential: yesOrNo,
     /** Whether the student's images are augmented. */
     dsa: yesOrNo.default(false),
     /** Operators of the augmentation joined by _: one of them is drawn for each minibatch. */
     dsa_strategy: z.string(someStrategy).refine(isStrategy, someStrategy).default(DSA_STRATEGY),
     /** An iteration whose matching loss is above this changes nothing. */
     threshold: positive.default(1),
+    /** Of the exponential average of the images, which is then what is evaluated and written; 0 is none. */
+    ema_decay: momentum,
+    /** Whether the student is matched where it comes nearest to the target (ATT). */
+    att: yesOrNo.default(false),
+    /** Share of the parameters, from the first layer on, that is not matched (PAD). */
+    pad_ratio: momentum.default(0),
+    /** Share of the parameters, those nearest to their targets, that is not matched (EDF). */
+    edf_ratio: momentum.default(0),
+    /** Iterations between two evaluations that choose the best set; by default its loss chooses. */
+    eval_every: integer(1).optional(),
+    /** The set to write: that after the last iteration, or the best. */
+    keep: oneOf(["last", "best"]).default("last"),
     evaluation: evaluation.prefault({}),
   },
   group,
@@ -176,7 +201,7 @@ export function resolveRecipe(
   source = "command line",
 ): Recipe {
   const merged = {
-    ...base,
+    ...underMethod(base, overrides),
     ...given(overrides),
     teachers: { ...base.teachers, ...given(overrides.teachers) },
     evaluation: { ...base.evaluation, ...given(overrides.evaluation) },
@@ -192,7 +217,7 @@ export type Path = readonly PropertyKey[];
  * `RecipeError`.
  */
 export function checkedRecipe(value: unknown, where: (path: Path) => string): Recipe {
-  const parsed = recipe.safeParse(value, { reportInput: true });
+  const parsed = recipe.safeParse(withMethod(value), { reportInput: true });
   if (parsed.success) {
     const problems = crossCheck(parsed.data).map(
       ([path, must, got]) => `${where(path)}: ${path.join(".")} ${must}, got ${got}`,
@@ -241,6 +266,13 @@ function crossCheck(settings: Recipe): [path: Path, must: string, got: string | 
   if (sequential && current !== undefined && (current <= least || current > most)) {
     const must = `must be above min_start_epoch (${least}) and at most max_start_epoch (${most})`;
     problems.push([["current_max_start_epoch"], must, current]);
+  }
+  if (settings.labels === "hard" && settings.lr_y > 0) {
+    problems.push([["lr_y"], "must be 0 with hard labels, which are not learned", settings.lr_y]);
+  }
+  const { micro_batch: micro, batch_syn: batch } = settings;
+  if (micro !== undefined && micro > batch) {
+    problems.push([["micro_batch"], `must be at most batch_syn (${batch})`, micro]);
   }
   return problems;
 }

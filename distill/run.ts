@@ -4,6 +4,7 @@ import { appendFileSync } from "node:fs";
 import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
 import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
+import { scoreFor } from "./choice.ts";
 import { DataError, type Dataset, type ImageShape, type Source } from "./data/dataset.ts";
 import { outlineOf } from "./data/known.ts";
 import { normalise } from "./data/preprocess.ts";
@@ -16,13 +17,19 @@ import {
 } from "./distilled.ts";
 import { evaluate, type Accuracies } from "./evaluate.ts";
 import { fileError, FileError, openRunFolder, writeAtomic } from "./files.ts";
-import { match, type DistilledSet, type IterationRecord, type PlannedMemory } from "./match.ts";
+import {
+  match,
+  type DistilledSet,
+  type IterationRecord,
+  type KeptSet,
+  type PlannedMemory,
+} from "./match.ts";
 import { contactSheet } from "./pictures.ts";
 import type { Progress } from "./progress.ts";
 import type { Recipe } from "./recipe.ts";
 import { beginRecording, Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
-import { randomReal, startingSet } from "./start.ts";
+import { randomReal, startingSet, type SyntheticSet } from "./start.ts";
 import { strategiesOf, strategyText } from "./strategy.ts";
 import { resultRow, type ResultRow } from "./table.ts";
 import { teach } from "./teacher.ts";
@@ -105,6 +112,9 @@ export function teachersOf(
   return teach({ gpu, dataset, model, recipe, folder: join(folder, "buffer"), random, progress });
 }
 
+/** How many iterations without finite numbers are told of one by one. */
+const PROBLEMS = 3;
+
 /** Path of the distilled set for a number of images a class. */
 export const distilledFile = (folder: string, ipc: number): string =>
   join(folder, `distilled-ipc${ipc}.safetensors`);
@@ -121,15 +131,14 @@ export async function distil(
 ): Promise<DistilledSet> {
   const { gpu, folder, progress, dataset, model, events } = context;
   const { ipc, iterations } = recipe;
-  using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
   const random = randomOf(recipe, `distil ipc ${ipc}`);
-  const source = { dataset, teachers, trainer };
-  const start = await startingSet(source, recipe.init, ipc, random.stream("start"));
+  const start = await startOf(context, recipe, teachers, random.stream("start"));
 
   const recording = new Recording(folder, recipe, dataset);
   recording.start(start);
   const onPlanned = (memory: PlannedMemory): void => recording.planned(memory);
   let skipped = 0;
+  let told = 0;
   const onIteration = (
     record: IterationRecord,
     current: () => Promise<DistilledSet>,
@@ -137,17 +146,34 @@ export async function distil(
     appendMetrics(folder, { event: "iteration", ipc, ...record });
     events?.iteration(record);
     if (!record.accepted) skipped++;
+    if (record.problem !== undefined && told++ < PROBLEMS) progress.log(record.problem);
     const { loss, lr } = record;
     progress.update(record.iteration, { loss, lr, ...(skipped > 0 ? { skipped } : {}) });
     return recording.iteration(record.iteration, current);
   };
   progress.start(`distil ipc ${ipc}`, iterations);
-  let set: DistilledSet;
+  const score = scoreFor(context, recipe, random.stream("choice"), (choice) =>
+    appendMetrics(folder, { event: "choice", ipc, ...choice }),
+  );
+  let set: KeptSet;
   try {
-    set = await match({ gpu, model, recipe, teachers, start, random, onPlanned, onIteration });
+    const matched = await match({
+      gpu,
+      model,
+      recipe,
+      teachers,
+      start,
+      random,
+      onPlanned,
+      onIteration,
+      score,
+    });
+    set = matched.kept;
   } finally {
     progress.stop();
   }
+  if (recipe.keep === "best")
+    progress.log(`distil ipc ${ipc}: kept the set after iteration ${set.iteration}`);
   const { channels, height, width, classes, preprocessing } = dataset;
   const rows = classes.length;
   writeDistilled(distilledFile(folder, ipc), {
@@ -168,6 +194,18 @@ export async function distil(
   writeAtomic(join(folder, `images-ipc${ipc}.png`), sheet);
   recording.finish(set);
   return set;
+}
+
+/** The set that a recipe's matching starts from; what chooses it is gone from the device then. */
+async function startOf(
+  { gpu, dataset, model }: RunContext,
+  recipe: Recipe,
+  teachers: TrajectoryBuffer,
+  random: Random,
+): Promise<SyntheticSet> {
+  using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
+  const source = { dataset, teachers, trainer };
+  return await startingSet(source, recipe.init, recipe.ipc, random, recipe.labels);
 }
 
 /** Adds a line to `metrics.jsonl`. */

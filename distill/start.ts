@@ -1,7 +1,7 @@
 /** @file The synthetic set before it is optimised: which images, and their soft labels (DATM.md §4). */
 import type { Random } from "../engine/index.ts";
 import type { Dataset } from "./data/dataset.ts";
-import { classLogits } from "./labels.ts";
+import { classLogits, EXACT } from "./labels.ts";
 import { predictedClasses, type Trainer } from "./train.ts";
 import type { TrajectoryBuffer } from "./trajectory.ts";
 
@@ -130,16 +130,19 @@ export function hardLogits(
 }
 
 /**
- * The set that optimisation starts from, by the recipe's `init`. Noise is standard normal, with
- * hard labels, since no teacher has an opinion on it.
+ * The set that optimisation starts from, by the recipe's `init` and `labels`. Noise is standard normal
+ * and has labels of its class, since no teacher has an opinion on it. Hard labels are exact: softmax
+ * of their logits is one 1, and has no gradient.
  */
 export async function startingSet(
   source: Source,
   init: "samples_predicted_correctly" | "real" | "noise",
   ipc: number,
   random: Random,
+  labels: "soft" | "hard" = "soft",
 ): Promise<SyntheticSet> {
   const { dataset } = source;
+  const off = labels === "hard" ? EXACT : undefined;
   if (init === "noise") {
     const { channels, height, width, classes } = dataset;
     const count = ipc * classes.length;
@@ -147,12 +150,17 @@ export async function startingSet(
       random.normal(),
     );
     const numbers = randomReal(dataset, ipc, random);
-    return { images, labels: hardLogits(dataset, numbers) };
+    return { images, labels: hardLogits(dataset, numbers, off) };
   }
   const numbers =
     init === "real"
       ? randomReal(dataset, ipc, random)
       : await predictedCorrectly(source, ipc, random);
-  const labels = await teacherLogits(source, numbers);
-  return { images: Float32Array.from(dataset.train.images(numbers)), labels };
+  return {
+    images: Float32Array.from(dataset.train.images(numbers)),
+    labels:
+      labels === "hard"
+        ? hardLogits(dataset, numbers, EXACT)
+        : await teacherLogits(source, numbers),
+  };
 }

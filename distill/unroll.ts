@@ -10,6 +10,8 @@ export interface Run {
   readonly first: number;
   /** Row of the tables of minibatches that a repetition reads, if it reads one. */
   readonly row?: (repetition: number) => number;
+  /** Whether it adds to the gradients of images and labels. */
+  readonly adds?: boolean;
 }
 
 type Sizes = Pick<StudentOptions, "batch" | "micro" | "steps" | "gradient">;
@@ -34,11 +36,12 @@ export function backwards(options: Sizes, end = options.steps): Run[] {
   const { parts } = partsOf(options);
   const row = (repetition: number): number => steps * parts - 1 - repetition;
   const skipped = steps - end;
-  if (parts === 1) return [{ procedure: "adjoint", times: end, first: skipped, row }];
+  if (parts === 1) return [{ procedure: "adjoint", times: end, first: skipped, row, adds: true }];
   const runs: Run[] = [];
   for (let s = end - 1; s >= 0; s--) {
     const first = (steps - 1 - s) * parts;
-    runs.push(once("recall", s), { procedure: "adjointPart", times: parts, first, row });
+    const part = { procedure: "adjointPart", times: parts, first, row, adds: true };
+    runs.push(once("recall", s), part);
     if (gradient === "exact") runs.push(once("adjoint"));
   }
   return runs;

@@ -1,7 +1,7 @@
 /** @file `potstill info --program`: what a matching program does, launch by launch. */
-import { showBytes, showFlops, type Gpu, type Program, type Step } from "../../engine/index.ts";
+import { Program, showBytes, showFlops, type Gpu, type Step } from "../../engine/index.ts";
 import { buildModel, isNetwork, type Model } from "../../models/index.ts";
-import { compileMatching } from "../match.ts";
+import { matchingProcedures } from "../placement.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { modelOf } from "../run.ts";
 import { UsageError } from "./usage.ts";
@@ -106,7 +106,7 @@ export async function describeProgram(
   shown: Shown,
   { procedure, json, run }: DescribeOptions,
 ): Promise<string> {
-  using program = await compileMatching(gpu, shown);
+  using program = await Program.compile(gpu, matchingProcedures(shown));
   const procedures = procedure === undefined ? PROCEDURES : [procedure];
   if (run) for (const name of procedures) program.run(name, PROFILED_RUNS);
   await program.done();

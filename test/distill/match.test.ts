@@ -1,4 +1,4 @@
-/** @file The matching loop: schedules, orders, the update and its guards, and repeatability. */
+/** @file The matching loop: what it tells, guards, keeps and averages, where it can go on, and that it repeats. */
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,32 +6,23 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import {
-  full,
-  grad,
-  interpret,
-  mul,
-  Program,
-  Random,
-  sub,
-  variable,
-  type HostData,
-} from "../../engine/index.ts";
+import { full, grad, interpret, mul, Random, sub, variable } from "../../engine/index.ts";
 import { buildModel, initialise, joinParameters, splitParameters } from "../../models/index.ts";
 import {
-  compileMatching,
   DistillError,
   match,
-  maxStartEpoch,
-  minibatchStream,
-  type DistilledSet,
+  planMatching,
   type IterationRecord,
+  type Matched,
+  type MatchOptions,
+  type MatchState,
 } from "../../distill/match.ts";
 import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 import { resolveRecipe, type RecipeOverrides } from "../../distill/recipe.ts";
 import type { SyntheticSet } from "../../distill/start.ts";
 import { weightedSoftLoss } from "../../distill/student.ts";
 import { teacherFile, TrajectoryBuffer, writeTrajectory } from "../../distill/trajectory.ts";
+import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const model = buildModel("ConvNetD1W4", { channels: 1, size: 4, classes: 3 });
@@ -94,14 +85,18 @@ afterAll(() => {
 
 const gpu = sharedGpu();
 
-interface Run {
-  readonly set: DistilledSet;
+interface Run extends Matched {
+  /** The set after the last iteration, without what else is known of it. */
+  readonly set: { images: Float32Array; labels: Float32Array; lr: number };
   readonly records: IterationRecord[];
 }
 
-async function run(overrides: RecipeOverrides = {}, seed = 7): Promise<Run> {
+async function run(
+  overrides: RecipeOverrides = {},
+  { seed = 7, ...options }: Partial<MatchOptions> & { seed?: number } = {},
+): Promise<Run> {
   const records: IterationRecord[] = [];
-  const set = await match({
+  const matched = await match({
     gpu: gpu(),
     model,
     recipe: recipeOf(overrides),
@@ -109,146 +104,19 @@ async function run(overrides: RecipeOverrides = {}, seed = 7): Promise<Run> {
     start,
     random: new Random(seed),
     onIteration: (record) => records.push(record),
+    ...options,
   });
-  return { set, records };
+  const { images, labels, lr } = matched.last;
+  return { ...matched, set: { images, labels, lr }, records };
 }
 
-describe("the upper bound of the start epoch", () => {
-  const sequential = {
-    sequential: true,
-    teachers: { epochs: 40 },
-    min_start_epoch: 0,
-    current_max_start_epoch: 10,
-    max_start_epoch: 20,
-    expansion_end_epoch: 1000,
-  };
-
-  it("grows from T to T⁺ until the end of the expansion, by whole epochs", () => {
-    const recipe = recipeOf(sequential);
-    const iterations = [0, 1, 99, 100, 199, 500, 999, 1000, 1001, 9999];
-    expect(iterations.map((it) => maxStartEpoch(recipe, it))).toEqual([
-      10, 10, 10, 11, 11, 15, 19, 20, 20, 20,
-    ]);
-  });
-
-  it("is T⁺ from the first iteration without sequential generation", () => {
-    const recipe = recipeOf({ ...sequential, sequential: false });
-    expect([0, 500, 1000].map((it) => maxStartEpoch(recipe, it))).toEqual([20, 20, 20]);
-  });
-});
-
-describe("minibatches", () => {
-  /** The first `count` minibatches, and the permutations that they must be made of. */
-  function streamed(images: number, batch: number, count: number) {
-    const stream = minibatchStream(images, batch, new Random(5));
-    const batches = Array.from({ length: count }, () => [...(stream.next().value as Uint32Array)]);
-    const random = new Random(5);
-    return { batches, permutation: () => [...random.permutation(images)] };
-  }
-
-  it("are chunks of a permutation, the last chunk first, then of a new one", () => {
-    const { batches, permutation } = streamed(6, 2, 6);
-    const [first, second] = [permutation(), permutation()];
-    expect(batches).toEqual(
-      [first, second].flatMap((order) => [order.slice(4, 6), order.slice(2, 4), order.slice(0, 2)]),
-    );
-  });
-
-  it("begin with the short remainder, which is the last chunk, where the size does not divide", () => {
-    const { batches, permutation } = streamed(7, 3, 6);
-    const [first, second] = [permutation(), permutation()];
-    expect(batches).toEqual(
-      [first, second].flatMap((order) => [order.slice(6), order.slice(3, 6), order.slice(0, 3)]),
-    );
-  });
-
-  it("of all images are a new permutation each", () => {
-    const { batches, permutation } = streamed(5, 5, 3);
-    expect(batches).toEqual([permutation(), permutation(), permutation()]);
-  });
-});
-
-describe("an update", () => {
-  /** Values that halves and quarters keep exact. */
-  const values: Record<string, HostData> = {
-    images: new Float32Array(IMAGES * 16).fill(8),
-    labels: new Float32Array(IMAGES * 3).fill(1),
-    lr: Float32Array.of(0.5),
-    threshold: Float32Array.of(1),
-    loss: Float32Array.of(0.75),
-    rateImages: Float32Array.of(4),
-    rateLabels: Float32Array.of(2),
-    rateLr: Float32Array.of(0.125),
-    momentumImages: Float32Array.of(0.5),
-    momentumLabels: Float32Array.of(0.75),
-    momentumLr: Float32Array.of(0.25),
-    velocityImages: new Float32Array(IMAGES * 16).fill(2),
-    velocityLabels: new Float32Array(IMAGES * 3).fill(-4),
-    velocityLr: Float32Array.of(1),
-    gradImages: new Float32Array(IMAGES * 16).fill(0.25),
-    gradLabels: new Float32Array(IMAGES * 3).fill(1.5),
-    gradLr: Float32Array.of(0.5),
-  };
-  const CHANGED = ["images", "velocityImages", "labels", "velocityLabels", "lr", "velocityLr"];
-
-  let program: Program;
-  beforeAll(async () => {
-    program = await compileMatching(gpu(), { model, images: IMAGES, batch: 4, steps: 1 });
-  });
-  afterAll(() => program[Symbol.dispose]());
-
-  /** The first element of each of `CHANGED`, which all others must equal, and whether it was accepted. */
-  async function updated(changes: Record<string, number> = {}, times = 1) {
-    for (const [name, data] of Object.entries(values)) {
-      const value = changes[name];
-      program.write(name, value === undefined ? data : new Float32Array(data.length).fill(value));
-    }
-    program.run("update", times);
-    const read = await program.read(...CHANGED, "accepted");
-    for (const all of read) expect(new Set(all).size).toBe(1);
-    return Object.fromEntries([...CHANGED, "accepted"].map((name, i) => [name, read[i]![0]!]));
-  }
-
-  const unchanged = Object.fromEntries(CHANGED.map((name) => [name, values[name]![0]!]));
-
-  it("is one step of SGD with momentum on images, labels and learning rate", async () => {
-    expect(await updated()).toEqual({
-      velocityImages: 0.5 * 2 + 0.25,
-      images: 8 - 4 * 1.25,
-      velocityLabels: 0.75 * -4 + 1.5,
-      labels: 1 - 2 * -1.5,
-      velocityLr: 0.25 * 1 + 0.5,
-      lr: 0.5 - 0.125 * 0.75,
-      accepted: 1,
-    });
-    const twice = await updated({}, 2);
-    expect(twice["velocityImages"]).toBe(0.5 * 1.25 + 0.25);
-    expect(twice["images"]).toBe(3 - 4 * 0.875);
-  });
-
-  it("happens at a loss of the threshold", async () => {
-    expect((await updated({ loss: 1 }))["accepted"]).toBe(1);
-  });
-
-  it.each([
-    ["the loss is above the threshold", { loss: 1.0000001 }],
-    ["the loss is not a number", { loss: NaN }],
-    ["the loss is infinite", { loss: Infinity }],
-    ["a gradient of the images is not a number", { gradImages: NaN }],
-    ["a gradient of the labels is infinite", { gradLabels: -Infinity }],
-    ["the gradient of the learning rate is not a number", { gradLr: NaN }],
-  ])("leaves everything as it is where %s", async (_, changes) => {
-    expect(await updated(changes)).toEqual({ ...unchanged, accepted: 0 });
-  });
-
-  it.each([
-    ["below 0", 1000],
-    ["to 0", 4 - 0.25],
-  ])("leaves a learning rate that it would take %s", async (_, gradLr) => {
-    const { lr, accepted, images } = await updated({ gradLr });
-    expect([lr, accepted, images]).toEqual([0.5, 1, 3]);
-  });
-});
+/** The state after each iteration. */
+async function states(overrides: RecipeOverrides = {}): Promise<MatchState[]> {
+  const all: MatchState[] = [];
+  const onCheckpoint = (state: MatchState): void => void all.push(state);
+  await run(overrides, { checkpointEvery: 1, onCheckpoint });
+  return all;
+}
 
 describe("matching", () => {
   let usual: Run;
@@ -268,43 +136,69 @@ describe("matching", () => {
     }
   });
 
-  it("measures how near the student comes to the teacher's later epoch, in float64 too", async () => {
-    // With all images in every minibatch their order does not matter.
-    const { records } = await run({
-      ...{ batch_syn: IMAGES, expert_epochs: 2, max_start_epoch: 3 },
-      ...{ lr_img: 0, lr_y: 0, lr_lr: 0, lr_teacher: 0.5, iterations: 2 },
-    });
+  /** θ_0 … θ_S of a record's student in float64, all images in every minibatch, and its target. */
+  function studentOf({ teacher, start: epoch }: IterationRecord, epochs: number) {
     const theta = variable("theta", [model.size]);
     const parameters = splitParameters(model, theta);
     const z = model.forward(parameters, variable("images", [IMAGES, 1, 4, 4]));
     const weights = full([IMAGES], 1 / IMAGES);
     const loss = weightedSoftLoss(z, variable("labels", [IMAGES, 3]), weights);
     const next = sub(theta, mul(joinParameters(grad(loss, parameters)), 0.5));
-    const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-      Array.from(a, (v, i) => (v - b[i]!) ** 2).reduce((x, y) => x + y);
-    for (const { teacher, start: epoch, loss: got } of records) {
-      const [first, target] = [epoch, epoch + 2].map((t) => teachers.snapshot(teacher, t));
-      let at: ArrayLike<number> = first!;
-      for (let s = 0; s < 3; s++)
-        [at] = interpret([next], { ...start, theta: at }) as [Float64Array];
-      expect(got / (distance(at, target!) / distance(first!, target!))).toBeCloseTo(1, 5);
+    const steps: ArrayLike<number>[] = [teachers.snapshot(teacher, epoch)];
+    for (let s = 0; s < 3; s++) steps.push(interpret([next], { ...start, theta: steps[s]! })[0]!);
+    return { steps, target: teachers.snapshot(teacher, epoch + epochs) };
+  }
+
+  const squares = (a: ArrayLike<number>, b: ArrayLike<number>): number[] =>
+    Array.from(a, (v, i) => (v - b[i]!) ** 2);
+  const total = (list: readonly number[]): number => list.reduce((x, y) => x + y, 0);
+
+  /** Nothing is learned, and with all images in every minibatch their order does not matter. */
+  const still = {
+    ...{ batch_syn: IMAGES, expert_epochs: 2, max_start_epoch: 3, iterations: 2 },
+    ...{ lr_img: 0, lr_y: 0, lr_lr: 0, lr_teacher: 0.5 },
+  };
+
+  it("measures how near the student comes to the teacher's later epoch, in float64 too", async () => {
+    const { records } = await run(still);
+    for (const record of records) {
+      const { steps, target } = studentOf(record, 2);
+      const expected = total(squares(steps[3]!, target)) / total(squares(steps[0]!, target));
+      expect(record.loss / expected).toBeCloseTo(1, 5);
+    }
+  });
+
+  it("matches where the student comes nearest, with ATT", async () => {
+    // So large a rate that the way leads past the target.
+    const { records } = await run({ ...still, att: true });
+    for (const record of records) {
+      const { steps, target } = studentOf(record, 2);
+      const [origin, ...others] = steps.map((theta) => total(squares(theta, target)));
+      const least = Math.min(...others);
+      expect(record.step).toBe(1 + others.indexOf(least));
+      expect(record.loss / (least / origin!)).toBeCloseTo(1, 5);
+    }
+    expect(records.some(({ step }) => step! < 3)).toBe(true);
+  });
+
+  it("matches deep parameters alone with PAD, and of those the ones farthest off with EDF", async () => {
+    const [pad, edf] = [0.4, 0.25];
+    const { records } = await run({ ...still, pad_ratio: pad, edf_ratio: edf });
+    for (const record of records) {
+      const { steps, target } = studentOf(record, 2);
+      const [origin, end] = [steps[0]!, steps[3]!].map((theta) => squares(theta, target));
+      const deep = end!.map((_, i) => i).slice(Math.floor(pad * model.size));
+      const kept = deep.sort((a, b) => end![a]! - end![b]!).slice(Math.floor(edf * deep.length));
+      const sum = (list: readonly number[]): number => total(kept.map((i) => list[i]!));
+      expect(record.loss / (sum(end!) / sum(origin!))).toBeCloseTo(1, 4);
     }
   });
 
   it("gives the same bits for the same seed, and others for another", async () => {
     expect(await run()).toEqual(usual);
-    const { set, records } = await run({}, 8);
+    const { set, records } = await run({}, { seed: 8 });
     expect(records).not.toEqual(usual.records);
     expect(set.images).not.toEqual(usual.set.images);
-  });
-
-  it("has every teacher once before any comes again, at start epochs of the range", async () => {
-    const { records } = await run({ iterations: 30, syn_steps: 1 });
-    for (let at = 0; at < records.length; at += TEACHERS) {
-      const turn = records.slice(at, at + TEACHERS).map(({ teacher }) => teacher);
-      expect([...turn].sort()).toEqual([0, 1, 2]);
-    }
-    expect(new Set(records.map((record) => record.start))).toEqual(new Set([1, 2, 3]));
   });
 
   it("leaves the set as it was while every loss is above the threshold", async () => {
@@ -350,11 +244,144 @@ describe("matching", () => {
     );
   });
 
-  it("refuses short minibatches for a network that mixes the images of a batch", async () => {
+  it("refuses short minibatches and micro-batches for a network that mixes the images of a batch", () => {
     const mixing = buildModel("ConvNetD1W4BN", model.task);
-    const compiled = compileMatching(gpu(), { model: mixing, images: 6, batch: 4, steps: 1 });
-    await expect(compiled).rejects.toThrow(
+    expect(() => planMatching(mixing, recipeOf(), IMAGES)).toThrow(
       new DistillError("batch_syn: must divide the 6 images for a network with batch norm, got 4"),
     );
+    expect(() => planMatching(mixing, recipeOf({ batch_syn: 3, micro_batch: 2 }), IMAGES)).toThrow(
+      new DistillError("micro_batch: must be batch_syn (3) for a network with batch norm, got 2"),
+    );
+  });
+
+  it("tells where numbers are no longer finite, and what may help, and changes nothing", async () => {
+    const { records, set } = await run({ lr_teacher: 1e30, iterations: 2 });
+    for (const { iteration, teacher, start: epoch, loss, problem, accepted } of records) {
+      expect(accepted).toBe(false);
+      expect(problem).toBe(
+        `distill: loss and gradients must be finite, got others in iteration ${iteration} (teacher ${teacher}, start epoch ${epoch}, loss ${loss}); lower lr_lr, lr_img or lr_teacher`,
+      );
+    }
+    expect(set.images).toEqual(start.images);
+  });
+
+  it("says when it kept the learning rate from falling to 0", async () => {
+    const { records } = await run({ lr_lr: 1e4, iterations: 6 });
+    expect(records.some(({ held }) => held)).toBe(true);
+    expect(usual.records.some((record) => "held" in record || "problem" in record)).toBe(false);
+  });
+});
+
+describe("the sets that a run ends with", () => {
+  const short = { syn_steps: 1, iterations: 80, batch_syn: 6 };
+
+  it("are the last and that before which the mean loss was least", async () => {
+    const { last, best, kept, records } = await run(short);
+    expect([last.iteration, kept]).toEqual([80, last]);
+    const means = [25, 50, 75].map(
+      (end) => records.slice(end - 25, end).reduce((sum, { loss }) => sum + loss, 0) / 25,
+    );
+    const least = means.indexOf(Math.min(...means));
+    expect(best.iteration).toBe(25 * (least + 1));
+    expect(best.score! / -means[least]!).toBeCloseTo(1, 10);
+    const { last: then } = await run({ ...short, iterations: best.iteration });
+    expect(best).toEqual({ ...then, score: best.score });
+  });
+
+  it("count losses only once the range of start epochs has grown", async () => {
+    const growing = { sequential: true, current_max_start_epoch: 2, expansion_end_epoch: 30 };
+    expect((await run({ ...short, ...growing })).best.iteration).toBe(75);
+  });
+
+  it("are chosen by evaluations where there are any, and the best is kept where that is asked for", async () => {
+    const seen: number[] = [];
+    const matched = await run(
+      { ...short, iterations: 20, eval_every: 5, keep: "best" },
+      {
+        score: ({ images }, iteration) => {
+          expect(images.length).toBe(start.images.length);
+          seen.push(iteration);
+          return Promise.resolve(iteration === 10 ? 0.9 : 0.1);
+        },
+      },
+    );
+    expect(seen).toEqual([5, 10, 15, 20]);
+    expect(matched.best).toMatchObject({ iteration: 10, score: 0.9 });
+    expect(matched.kept).toBe(matched.best);
+    const { last } = await run({ ...short, iterations: 10 });
+    expect(matched.best.images).toEqual(last.images);
+  });
+
+  it("have the average of the images where a decay is given, of all iterations", async () => {
+    const decay = 0.75;
+    const average = Float64Array.from(start.images);
+    for (const { images } of await states())
+      images.forEach((value, i) => (average[i] = decay * average[i]! + (1 - decay) * value));
+    const { last } = await run({ ema_decay: decay });
+    const plain = await run();
+    expect(last.labels).toEqual(plain.last.labels);
+    last.images.forEach((value, i) => expect(value).toBeCloseTo(average[i]!, 5));
+    expect(last.images).not.toEqual(plain.last.images);
+  });
+});
+
+describe("a run that is resumed", () => {
+  it.each([
+    ["plainly", {}],
+    ["with an average and parts", { ema_decay: 0.9, micro_batch: 2 }],
+    ["augmented", { dsa: true }],
+    ["with all that is cheap", { att: true, pad_ratio: 0.2, edf_ratio: 0.2 }],
+  ])("has the bits of one that was not, %s", async (_, overrides) => {
+    const recipe = { ...overrides, iterations: 30, syn_steps: 2 };
+    let saved: MatchState | undefined;
+    const whole = await run(recipe, {
+      checkpointEvery: 11,
+      onCheckpoint: (state) => void (saved ??= state),
+    });
+    expect(saved!.iteration).toBe(11);
+    const rest = await run(recipe, { resume: saved });
+    expect(rest.records).toEqual(whole.records.slice(11));
+    expect(rest.last).toEqual(whole.last);
+    expect(rest.best).toEqual(whole.best);
+  });
+});
+
+describe("a set on the host", () => {
+  const many = 1500;
+  const large: SyntheticSet = {
+    images: new Random(2).stream("images").fill(many * 16, -2, 2),
+    labels: new Random(2).stream("labels").fill(many * 3, -2, 2),
+  };
+  const recipe = { syn_steps: 4, batch_syn: 5, ema_decay: 0.5, lr_img: 10 };
+  const memory = "300KiB";
+
+  it("is optimised as one on the device, in little memory, and can be resumed", async () => {
+    const plan = planMatching(model, recipeOf({ ...recipe, memory }), many, gpu().facts);
+    expect(plan.resident).toBe(false);
+    expect(plan.memory.total).toBeLessThan(300 * 1024);
+    const device = await run(recipe, { start: large });
+    let saved: MatchState | undefined;
+    const host = await run(
+      { ...recipe, memory },
+      { start: large, checkpointEvery: 3, onCheckpoint: (state) => void (saved = state) },
+    );
+    expect(planMatching(model, recipeOf(recipe), many, gpu().facts).resident).toBe(true);
+    host.records.forEach((record, i) => {
+      expect(record.loss / device.records[i]!.loss).toBeCloseTo(1, 5);
+      expect(record.lr).toBeCloseTo(device.records[i]!.lr, 6);
+    });
+    for (const name of ["images", "labels"] as const) {
+      expect(relativeError(host.last[name], device.last[name])).toBeLessThan(1e-6);
+      expect(host.last[name]).not.toEqual(large[name]);
+    }
+    const rest = await run({ ...recipe, memory }, { start: large, resume: saved });
+    expect(rest.last).toEqual(host.last);
+  });
+
+  it("goes through the device in parts of minibatches too, and augmented", async () => {
+    const device = await run({ ...recipe, dsa: true }, { start: large });
+    const host = await run({ ...recipe, dsa: true, memory, micro_batch: 2 }, { start: large });
+    for (const name of ["images", "labels"] as const)
+      expect(relativeError(host.last[name], device.last[name])).toBeLessThan(1e-6);
   });
 });
