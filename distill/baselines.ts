@@ -1,4 +1,5 @@
 /** @file What a distilled set is compared with: random real images, and the whole training set. */
+import type { MatchingMethod } from "./methods.ts";
 import type { Dataset } from "./data/dataset.ts";
 import { teacherLogits } from "./start.ts";
 import { hardTargets, softTargets, Trainer, type TrainingSet } from "./train.ts";
@@ -7,7 +8,7 @@ import type { TrajectoryBuffer } from "./trajectory.ts";
 import type { Gpu } from "../engine/index.ts";
 
 /** Rows of a table of results. */
-export type Method = "full" | "random" | "random-soft" | "datm";
+export type Method = "full" | "random" | "random-soft" | MatchingMethod;
 
 /** The whole training set with its labels. */
 export function wholeSet({ train, classes }: Dataset): TrainingSet {

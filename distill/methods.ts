@@ -13,7 +13,7 @@ type Group = Readonly<Record<string, unknown>>;
  * - `datm` (Guo et al. 2024, arXiv 2310.05773): soft labels that are learned; the range of start
  *   epochs grows where the recipe says how.
  */
-const METHODS: Readonly<Record<string, Group>> = {
+const METHODS: Readonly<Record<MatchingMethod, Group>> = {
   mtt: { labels: "hard", lr_y: 0, gradient: "exact", ema_decay: 0, sequential: false },
   ftd: { labels: "hard", lr_y: 0, gradient: "exact", ema_decay: 0.999, sequential: false },
   tesla: { labels: "soft", lr_y: 0, gradient: "tesla", ema_decay: 0, sequential: false },
@@ -22,6 +22,8 @@ const METHODS: Readonly<Record<string, Group>> = {
 
 /** Names of the methods, the default first. */
 export const METHOD_NAMES = ["datm", "mtt", "ftd", "tesla"] as const;
+
+export type MatchingMethod = (typeof METHOD_NAMES)[number];
 
 /** Settings that a method decides. */
 const DECIDED = ["labels", "lr_y", "gradient", "ema_decay", "sequential"];
@@ -34,10 +36,10 @@ const methodOf = ({ method = METHOD_NAMES[0] }: Group): unknown => method;
 /** What a recipe says, with what its method decides where it says nothing. */
 export function withMethod(value: unknown): unknown {
   if (!isGroup(value)) return value;
-  const defaults = METHODS[String(methodOf(value))] ?? METHODS["datm"]!;
+  const known = METHOD_NAMES.find((name) => name === methodOf(value));
   const grows = ["current_max_start_epoch", "expansion_end_epoch"].every((key) => key in value);
   const labels = value["labels"] === "hard" ? { lr_y: 0 } : {};
-  return { sequential: grows, ...defaults, ...labels, ...value };
+  return { sequential: grows, ...METHODS[known ?? "datm"], ...labels, ...value };
 }
 
 /** What a recipe says, less what its method decides if `over`, which goes over it, names another. */

@@ -250,7 +250,7 @@ async function score(
     progress.stop();
   }
   appendMetrics(folder, { event: "evaluation", method, ipc, lr, accuracies: result.values });
-  if (method === "datm")
+  if (method === recipe.method)
     events?.evaluation(recipe.iterations, recipe.network, result.mean, result.std);
   return resultRow(method, ipc, recipe.network, result);
 }
@@ -329,7 +329,7 @@ export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<Res
   const { images, labels, lr } = file;
   const { epoch_eval_train: epochs, batch } = recipe.evaluation;
   const set = syntheticSet(images, labels, dataset.classes.length);
-  return score(context, recipe, { method: "datm", ipc, lr, epochs, batch }, () => set);
+  return score(context, recipe, { method: recipe.method, ipc, lr, epochs, batch }, () => set);
 }
 
 /** Writes into the distilled set's file what networks trained on it reach: a row of {@link scoreDistilled}. */

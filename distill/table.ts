@@ -26,6 +26,9 @@ const titles: Record<Method, string> = {
   random: "random real images",
   "random-soft": "random real, teacher's soft labels",
   datm: "distilled (DATM)",
+  mtt: "distilled (MTT)",
+  ftd: "distilled (FTD)",
+  tesla: "distilled (TESLA)",
 };
 
 /** The rows as aligned text: accuracy in percent, mean ± standard deviation. */
