@@ -39,7 +39,7 @@ describe("minibatches", () => {
   /** The first `count` minibatches, and the permutations that they must be made of. */
   function streamed(images: number, batch: number, count: number) {
     const stream = minibatchStream(images, batch, new Random(5));
-    const batches = Array.from({ length: count }, () => [...(stream.next().value)]);
+    const batches = Array.from({ length: count }, () => [...stream.next().value]);
     const random = new Random(5);
     return { batches, permutation: () => [...random.permutation(images)] };
   }
