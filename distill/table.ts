@@ -5,6 +5,8 @@ import type { Accuracies } from "./evaluate.ts";
 /** One row; accuracies in 0..1. */
 export interface ResultRow {
   readonly method: Method;
+  /** The recipe's name, where several are compared. */
+  readonly recipe?: string;
   readonly ipc: number;
   readonly network: string;
   readonly mean: number;
@@ -34,8 +36,10 @@ const titles: Record<Method, string> = {
 /** The rows as aligned text: accuracy in percent, mean ± standard deviation. */
 export function formatTable(rows: readonly ResultRow[]): string {
   const percent = (x: number): string => (100 * x).toFixed(1);
+  const alike = (a: ResultRow): number =>
+    rows.filter((b) => b.method === a.method && b.ipc === a.ipc).length;
   const cells = rows.map((row) => [
-    titles[row.method],
+    titles[row.method] + (row.recipe !== undefined && alike(row) > 1 ? `, ${row.recipe}` : ""),
     row.method === "full" ? "all" : String(row.ipc),
     row.network,
     `${percent(row.mean)} ± ${percent(row.std)} %`,

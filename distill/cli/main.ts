@@ -7,6 +7,7 @@ import { FileError } from "../files.ts";
 import { DistillError } from "../match.ts";
 import { RecipeError } from "../recipe.ts";
 import { dataCommand } from "./data.ts";
+import { compareCommand } from "./compare.ts";
 import { distillCommand } from "./distill.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
@@ -35,7 +36,7 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
-const COMMANDS = ["distill", "evaluate", "data", "info"];
+const COMMANDS = ["distill", "compare", "evaluate", "data", "info"];
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -43,6 +44,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .scriptName("potstill")
     .usage("$0 <command>: dataset distillation on any WebGPU adapter")
     .command(distillCommand)
+    .command(compareCommand)
     .command(evaluateCommand)
     .command(dataCommand)
     .command(infoCommand)

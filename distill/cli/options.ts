@@ -1,4 +1,5 @@
 /** @file Options that commands share, and the adapter that suits the work. */
+import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
@@ -82,16 +83,40 @@ export function withAdapter<T>(
  */
 const SMALL_WORK = 2e7;
 
+/** How many of lavapipe's threads suit some recipes' work. */
+function threadsFor(works: readonly Work[]): "one" | "all" {
+  const sizes = works.map(({ recipe, model }) => {
+    return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
+  });
+  return Math.max(...sizes) < SMALL_WORK ? "one" : "all";
+}
+
 /** Runs `use` on the adapter as it suits some recipes' work. */
 export function withGpu<T>(
   args: AdapterArguments,
   works: readonly Work[],
   use: (gpu: Gpu) => Promise<T>,
 ): Promise<T> {
-  const sizes = works.map(({ recipe, model }) => {
-    return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
+  return withAdapter(args, use, threadsFor(works));
+}
+
+/**
+ * As {@link withGpu}; where one thread of a CPU suffices for the work, `use` gets a second device that
+ * can work on another core at the same time.
+ */
+export function withLanes<T>(
+  args: AdapterArguments,
+  works: readonly Work[],
+  use: (gpu: Gpu, beside: Gpu | undefined) => Promise<T>,
+): Promise<T> {
+  return withGpu(args, works, async (gpu) => {
+    const idle = gpu.facts.kind === "lavapipe" && availableParallelism() > 1;
+    if (!idle || threadsFor(works) !== "one" || args.profile !== undefined)
+      return use(gpu, undefined);
+    const { adapter, checks, precision } = args;
+    using beside = await Gpu.open({ adapter, checks, precision, threads: "one" });
+    return await use(gpu, beside);
   });
-  return withAdapter(args, use, Math.max(...sizes) < SMALL_WORK ? "one" : "all");
 }
 
 export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });

@@ -1,0 +1,63 @@
+/** @file `potstill compare`: several recipes on the same data, beside the baselines, in one table. */
+import { basename, join } from "node:path";
+import type { CommandModule } from "yargs";
+import { compare, type Entry } from "../compare.ts";
+import { readRecipe, shippedRecipes } from "../recipe-file.ts";
+import { workOf } from "../run.ts";
+import { formatTable } from "../table.ts";
+import {
+  commonOptions,
+  dataFrom,
+  progressFor,
+  withLanes,
+  type CommonArguments,
+} from "./options.ts";
+import { UsageError } from "./usage.ts";
+
+interface CompareArguments extends CommonArguments {
+  readonly recipes: string[];
+  readonly out: string | undefined;
+}
+
+/** The recipe of a shipped name or a file, named as the table names it. */
+async function entryOf(recipe: string, args: CommonArguments): Promise<Entry> {
+  const file = shippedRecipes().get(recipe) ?? recipe;
+  const work = await workOf(readRecipe(file), dataFrom(args));
+  return { name: basename(file, ".yaml"), work };
+}
+
+export const compareCommand: CommandModule<object, CompareArguments> = {
+  command: "compare <recipes..>",
+  describe: "Distil by several recipes on the same data and compare them in one table",
+  builder: (yargs) =>
+    commonOptions(
+      yargs
+        .positional("recipes", {
+          type: "string",
+          array: true,
+          demandOption: true,
+          describe: "Recipe files, or names of shipped recipes",
+        })
+        .option("out", {
+          type: "string",
+          requiresArg: true,
+          describe: "Folder of the comparison [runs/compare]",
+        }),
+    ).example("$0 compare digits-ipc1 digits-ipc10", "the table of the demo"),
+  handler: async (args) => {
+    const entries: Entry[] = [];
+    for (const recipe of args.recipes) entries.push(await entryOf(recipe, args));
+    const [first, ...others] = entries;
+    if (!first) throw new UsageError("compare: needs one recipe or more, got none");
+    const works = entries.map(({ work }) => work);
+    const rows = await withLanes(args, works, (gpu, beside) =>
+      compare({
+        ...{ gpu, beside },
+        entries: [first, ...others],
+        folder: args.out ?? join("runs", "compare"),
+        progress: progressFor(args),
+      }),
+    );
+    console.log(formatTable(rows));
+  },
+};
