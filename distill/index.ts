@@ -1,0 +1,32 @@
+/** @file The public surface of the package: data sets, recipes, runs, distilled sets and what they are worth. */
+export { DataError, type Dataset, type Source, type Split } from "./data/dataset.ts";
+export { fromPixels, normalise, toPixels, type Preprocessing } from "./data/preprocess.ts";
+export { loadSource, type SourceOptions } from "./data/registry.ts";
+export { readRecipe, recipeToYaml, shippedRecipes } from "./recipe-file.ts";
+export { RecipeError, resolveRecipe, type Recipe, type RecipeOverrides } from "./recipe.ts";
+export {
+  beginRun,
+  distil,
+  openRun,
+  scoreDistilled,
+  scoreRandom,
+  scoreWhole,
+  teachersOf,
+  workOf,
+  type RunContext,
+  type Work,
+} from "./run.ts";
+export { compare, type CompareOptions, type Entry } from "./compare.ts";
+export { probeEpochs, proposeRange, type EpochProbe, type ProposedRange } from "./range.ts";
+export { match, DistillError, type MatchOptions, type Matched } from "./match.ts";
+export { TrajectoryBuffer } from "./trajectory.ts";
+export { readDistilled, writeDistilled, type DistilledFile } from "./distilled.ts";
+export { evaluate, type Accuracies, type EvaluationSettings } from "./evaluate.ts";
+export { syntheticSet, wholeSet } from "./baselines.ts";
+export { herding, kCenter } from "./coresets.ts";
+export { labelRobustScore, type RobustScore, type ScoredAccuracies } from "./scores.ts";
+export { Trainer, type TrainingSet } from "./train.ts";
+export { createProgress, type Progress } from "./progress.ts";
+export { contactSheet } from "./pictures.ts";
+export { formatTable, type ResultRow } from "./table.ts";
+export { FileError } from "./files.ts";
