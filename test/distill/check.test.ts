@@ -46,7 +46,7 @@ describe("the check of gradients", () => {
         expect(differences).toBeLessThan(2e-3);
         expect(twin).toBeUndefined();
         expect(teslaError).toBeGreaterThan(3e-3);
-        expect(Math.abs(teslaCosine)).toBeLessThan(1);
+        expect(Math.abs(teslaCosine)).toBeLessThan(1 + 1e-9);
       }
       expect(done.at(-1)).toEqual([70, 70]);
     }
