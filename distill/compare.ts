@@ -1,6 +1,7 @@
 /** @file Recipes compared: on the same data, beside the baselines, in one table. */
 import { join } from "node:path";
 import type { Gpu } from "../engine/index.ts";
+import { recordData } from "./data/record.ts";
 import { openRunFolder, writeAtomic } from "./files.ts";
 import type { Progress } from "./progress.ts";
 import { recipeToYaml } from "./recipe-file.ts";
@@ -82,6 +83,7 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
       const { recipe } = entry.work;
       const run = beginRun(join(folder, entry.name));
       writeAtomic(join(run, "recipe.yaml"), recipeToYaml(recipe));
+      recordData(run, entry.work.source);
       const context = openRun(gpu, entry.work, run, progress);
       await distil(context, recipe, await teachers(entry));
       const row = await scoreDistilled(context, recipe);

@@ -1,6 +1,7 @@
 /** @file The public surface of the package: data sets, recipes, runs, distilled sets and what they are worth. */
 export { DataError, type Dataset, type Source, type Split } from "./data/dataset.ts";
 export { fromPixels, normalise, toPixels, type Preprocessing } from "./data/preprocess.ts";
+export { datasetNames, outlineOf, type Outline } from "./data/known.ts";
 export { loadSource, type SourceOptions } from "./data/registry.ts";
 export { readRecipe, recipeToYaml, shippedRecipes } from "./recipe-file.ts";
 export { RecipeError, resolveRecipe, type Recipe, type RecipeOverrides } from "./recipe.ts";

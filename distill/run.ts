@@ -96,6 +96,7 @@ export function openRun(
   folder: string,
   progress: Progress,
 ): RunContext {
+  for (const note of source.notes ?? []) progress.log(note);
   return { gpu, folder, progress, dataset: normalise(source), model };
 }
 
@@ -180,7 +181,7 @@ export async function distil(
     ...set,
     shape: [rows * ipc, channels, height, width],
     meta: {
-      dataset: recipe.dataset,
+      dataset: dataset.name,
       classes,
       ipc,
       network: recipe.network,
@@ -299,7 +300,7 @@ export function distilledFor(folder: string, { recipe, source }: Work): Distille
   const { channels, height, width, classes } = source;
   const rows = recipe.ipc * classes.length;
   const wanted = {
-    dataset: recipe.dataset,
+    dataset: source.name,
     ipc: recipe.ipc,
     network: recipe.network,
     width: recipe.width,

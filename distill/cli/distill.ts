@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import type { Source } from "../data/dataset.ts";
 import { outlineOf } from "../data/known.ts";
+import { recordData } from "../data/record.ts";
 import { checkDataset } from "../data/registry.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import { readRecipe, recipeToYaml, shippedRecipes } from "../recipe-file.ts";
@@ -65,9 +66,9 @@ const isSame = (a: string, b: string): boolean =>
 /** The shipped recipe of a data set whose images a class come nearest to `ipc`. */
 function shippedFor(dataset: string, ipc: number): Recipe {
   checkDataset(dataset);
-  const recipes = [...shippedRecipes().values()]
-    .map(readRecipe)
-    .filter((recipe) => isSame(recipe.dataset, dataset));
+  const recipes = [...shippedRecipes()]
+    .filter(([name]) => isSame(name.replace(/-ipc\d+.*$/, ""), dataset))
+    .map(([, file]) => readRecipe(file));
   const distance = (recipe: Recipe): number => Math.abs(Math.log(recipe.ipc / ipc));
   const [nearest] = recipes.sort((a, b) => distance(a) - distance(b));
   if (!nearest)
@@ -130,7 +131,10 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
   builder: (yargs) =>
     commonOptions(
       recipeOptions(yargs)
-        .positional("dataset", { type: "string", describe: "Data set, e.g. digits" })
+        .positional("dataset", {
+          type: "string",
+          describe: "Name or path of a data set, e.g. digits",
+        })
         .option("recipe", { type: "string", requiresArg: true, describe: "Recipe file (YAML)" })
         .option("out", {
           type: "string",
@@ -149,12 +153,13 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
     const work = await workFor({ ...args });
     const { recipe } = work;
     await withGpu(args, [work], async (gpu) => {
-      const out = args.out ?? join("runs", `${recipe.dataset}-ipc${recipe.ipc}`);
+      const out = args.out ?? join("runs", `${work.source.name}-ipc${recipe.ipc}`);
       const context = openRun(gpu, work, openRunFolder(out), progressFor(args));
       // Teachers of another kind are refused before anything of an earlier run is replaced.
       const teachers = await teachersOf(context, recipe);
       const folder = beginRun(out);
       writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
+      recordData(folder, work.source);
       const events = args.tensorboard ? new EventFile(join(folder, "tensorboard")) : undefined;
       await distil({ ...context, events }, recipe, teachers);
       const rows = [await scoreDistilled({ ...context, events }, recipe)];

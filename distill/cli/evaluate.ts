@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
+import { checkData } from "../data/record.ts";
 import { FileError, writeAtomic } from "../files.ts";
 import { readRecipes } from "../recipe-file.ts";
 import {
@@ -41,6 +42,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
       const path = distilledFile(folder, work.recipe.ipc);
       if (!existsSync(path))
         throw new FileError(`${path}: the run must be finished, got no such file`);
+      checkData(folder, work.source);
       distilledFor(folder, work);
     }
     await withGpu(args, works, async (gpu) => {

@@ -42,9 +42,8 @@ export function cached(key: string, memory: number): HeldSet | undefined {
   if (path === undefined || !existsSync(path)) return undefined;
   try {
     return readCache(path, memory);
-  } catch (error) {
-    if (!(error instanceof FileError)) throw error;
-    // It can be made again.
+  } catch {
+    // Whatever is wrong with it, it can be made again.
     rmSync(path, { force: true });
     return undefined;
   }
@@ -67,10 +66,11 @@ function cacheTensors({ train, test, channels, height, width, element }: Pending
  * @throws FileError when a file of the set is damaged, or this one can't be written.
  */
 export async function writeCache(path: string, set: PendingSet, record: number): Promise<void> {
-  const { train, test, classes, levels, element, order } = set;
+  const { train, test, classes, levels, element, order, notes = [] } = set;
   const head = (id: string) =>
     encodeHeader(cacheTensors(set), {
-      ...{ id, classes: JSON.stringify(classes), levels: String(levels) },
+      ...{ id, levels: String(levels) },
+      ...{ classes: JSON.stringify(classes), notes: JSON.stringify(notes) },
     });
   const hash = beginId(set, classes.length, [train.labels, test.labels]);
   openRunFolder(dirname(path));
@@ -99,7 +99,7 @@ export function readCache(path: string, memory: number): HeldSet {
   using file = new OpenFile(path);
   const { tensors, metadata } = decodeHeader((at, n) => file.read(at, n), file.size, path);
   const { x_train: x, x_test: xTest, y_train: y, y_test: yTest } = tensors;
-  const { id = "", classes = "", levels = "" } = metadata;
+  const { id = "", classes = "", levels = "", notes = "" } = metadata;
   if (!x || !xTest || !y || !yTest || id.length !== 64)
     throw new FileError(`${path}: must be a set that was decoded, got another file`);
   const [, channels, height, width] = x.shape as [number, number, number, number];
@@ -117,5 +117,8 @@ export function readCache(path: string, memory: number): HeldSet {
     return storedSplit({ ...shape, rows, labels: labelArray(numbers, names.length) });
   };
   const [train, test] = [half(x, y), half(xTest, yTest)];
-  return { channels, height, width, classes: names, train, test, id };
+  return {
+    ...{ channels, height, width, classes: names, train, test, id },
+    notes: JSON.parse(notes) as string[],
+  };
 }

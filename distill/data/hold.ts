@@ -27,7 +27,7 @@ export interface HoldOptions {
  */
 export async function hold(set: PendingSet, options: HoldOptions): Promise<HeldSet> {
   const { memory, key, slow = false } = options;
-  const { channels, height, width, element, classes } = set;
+  const { channels, height, width, element, classes, notes } = set;
   const record = channels * height * width * (element === "f32" ? 4 : 1);
   const fits = (set.train.labels.length + set.test.labels.length) * record <= memory;
   const halves = [set.train, set.test];
@@ -50,7 +50,7 @@ export async function hold(set: PendingSet, options: HoldOptions): Promise<HeldS
   };
   const [train, test] = [await kept(set.train), await kept(set.test)];
   const id = contentId(train, test, classes.length);
-  return { channels, height, width, classes, train, test, id };
+  return { channels, height, width, classes, train, test, id, notes };
 }
 
 async function gathered(pieces: Pieces, length: number): Promise<Uint8Array> {

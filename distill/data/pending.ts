@@ -41,6 +41,7 @@ export interface HeldSet extends ImageShape {
   readonly train: StoredSplit;
   readonly test: StoredSplit;
   readonly id: string;
+  readonly notes?: readonly string[] | undefined;
 }
 
 /** Records that are read at once. */

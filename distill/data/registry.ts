@@ -51,7 +51,7 @@ export function checkDataset(dataset: string): void {
 export async function loadSource(dataset: string, options: SourceOptions = {}): Promise<Source> {
   checkDataset(dataset);
   const { perClass, seed = 0, size, normalisation = "published" } = options;
-  const { outline, notes, ...whole } = await loadWhole(dataset, options);
+  const { outline, ...whole } = await loadWhole(dataset, options);
   const name = outline?.name ?? basename(resolve(dataset));
   if (size !== undefined && (whole.height !== size || whole.width !== size))
     throw new DataError(
@@ -61,17 +61,14 @@ export async function loadSource(dataset: string, options: SourceOptions = {}): 
   return {
     ...set,
     name,
-    notes,
     normalisation: normalisation === "published" ? outline?.normalisation : undefined,
   };
 }
 
-type Whole = HeldSet & {
-  readonly outline?: Outline | undefined;
-  readonly notes?: readonly string[] | undefined;
-};
-
-async function loadWhole(dataset: string, options: SourceOptions): Promise<Whole> {
+async function loadWhole(
+  dataset: string,
+  options: SourceOptions,
+): Promise<HeldSet & { readonly outline: Outline | undefined }> {
   const { data, size, progress, memory = MEMORY } = options;
   const known = outlineOf(dataset, size);
   if (known?.name === "digits") return { ...loadDigits(), outline: known };
@@ -80,12 +77,14 @@ async function loadWhole(dataset: string, options: SourceOptions): Promise<Whole
   const { detected } = located;
   const { outline, pictures } = detected;
   const key = keyOf(tree, pictures ? { size } : {});
-  const before = pictures ? cached(key, memory) : undefined;
-  if (before) return { ...before, outline };
+  const before = cached(key, memory);
+  if (before) {
+    if (known) checkOutline(tree.name, before, known);
+    return { ...before, outline };
+  }
   const pending = await detected.read({ size, progress });
   if (known) checkOutline(tree.name, pending, known);
-  const held = await hold(pending, { memory, key, slow: pictures });
-  return { ...held, outline, notes: pending.notes };
+  return { ...(await hold(pending, { memory, key, slow: pictures })), outline };
 }
 
 /** A known set must look as it does. Throws `DataError`. */

@@ -75,6 +75,7 @@ describe("a run", () => {
     expect(Object.keys(contents(run))).toEqual([
       "buffer/teacher-0000.safetensors",
       "comparison-ipc1.png",
+      "data.json",
       "distilled-ipc1.safetensors",
       "evolution-ipc1.png",
       "images-ipc1.png",

@@ -25,7 +25,7 @@ function emptyFolder(): string {
   return folder;
 }
 
-const ONE_OF_COMMANDS = "the command must be one of distill, evaluate, data, info";
+const ONE_OF_COMMANDS = "the command must be one of distill, compare, evaluate, data, info";
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -52,7 +52,11 @@ const digits = (mistake: string, args: readonly string[], says: string | RegExp)
 });
 
 const MISTAKES: readonly Mistake[] = [
-  usage("no command", [], "a command must be given: distill, evaluate, data, info (see --help)"),
+  usage(
+    "no command",
+    [],
+    "a command must be given: distill, compare, evaluate, data, info (see --help)",
+  ),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
     "a mistyped command",
@@ -93,7 +97,7 @@ const MISTAKES: readonly Mistake[] = [
   usage(
     "a program that is neither a network nor a recipe",
     ["info", "--program", "ResNet"],
-    '--program must be a network (ConvNetD3) or a shipped recipe (digits-ipc1, digits-ipc10), got "ResNet"',
+    `--program must be a network (ConvNetD3) or a shipped recipe (${[...shippedRecipes().keys()].join(", ")}), got "ResNet"`,
   ),
   usage(
     "an unknown procedure",
