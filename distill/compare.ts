@@ -5,7 +5,7 @@ import { recordData } from "./data/record.ts";
 import { openRunFolder, writeAtomic } from "./files.ts";
 import type { Progress } from "./progress.ts";
 import { recipeToYaml } from "./recipe-file.ts";
-import { RecipeError, type Recipe } from "./recipe.ts";
+import { RecipeError, teachingOf, type Recipe } from "./recipe.ts";
 import {
   beginRun,
   distil,
@@ -104,8 +104,7 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
 }
 
 /** What makes one teacher unlike another. */
-const teachersKey = ({ teachers, dataset, network, width, seed, dsa }: Recipe): string =>
-  JSON.stringify([teachers, dataset, network, width, seed, dsa]);
+const teachersKey = (recipe: Recipe): string => JSON.stringify(teachingOf(recipe));
 
 /** Trains the teachers of an entry when they are first asked for; alike ones share a folder. */
 function teachersForAll(base: RunContext, entries: readonly Entry[], folder: string) {

@@ -41,6 +41,7 @@ const someName = rule("a name");
 const name = z.string(someName).min(1, someName);
 const group = rule("a group of keys");
 const yesOrNo = z.boolean(rule("true or false"));
+const epochRange = rule('two epochs like "0..60"');
 const bytes = z
   .union([z.string(), z.number()], rule("a size"))
   .refine((size) => parseBytes(size) !== undefined, rule("bytes, or a size like 2GiB or 512MiB"));
@@ -51,12 +52,33 @@ const teachers = z.strictObject(
     /** How many trajectories the buffer holds. */
     experts: integer(1),
     epochs: integer(1),
-    batch: integer(1),
-    lr: positive,
+    /** Plain SGD, or GSAM, which FTD and DATM take. */
+    optimizer: oneOf(["sgd", "gsam"]).default("sgd"),
+    batch: integer(1).default(256),
+    lr: positive.default(0.01),
     momentum: momentum.default(0),
     weight_decay: notNegative.default(0),
+    /** Of GSAM: how far its second gradient is taken from θ. */
+    rho: positive.default(0.01),
+    /** Of GSAM: how much of the first gradient is taken off. */
+    alpha: notNegative.default(0.3),
+    /** Of GSAM: whether ρ is scaled by the parameters. */
+    adaptive: yesOrNo.default(true),
     /** Whether their images are augmented by dsa_strategy; as `dsa` when absent. */
     augment: yesOrNo.optional(),
+    /** How parameters are stored; training is always float32. */
+    precision: oneOf(["float32", "float16"]).default("float32"),
+    /** Snapshots that are stored, first and last included, besides that of the last epoch; by default all. */
+    keep_epochs: z
+      .string(epochRange)
+      .regex(/^\d{1,9}\.\.\d{1,9}$/, epochRange)
+      .optional(),
+    /** Stores the line between the first and the last of them instead: a convexified trajectory (MCT). */
+    line: yesOrNo.default(false),
+    /** Where on the line an epoch is: as far as each tensor had gone on its way by then, or evenly. */
+    line_spacing: oneOf(["distance", "even"]).default("distance"),
+    /** Folder of teachers that are there already; by default the run's own, where they are trained. */
+    folder: name.optional(),
   },
   group,
 );
@@ -153,8 +175,24 @@ const recipe = z.strictObject(
   group,
 );
 
+/** What teachers depend on; the rest of a recipe is about what is made with them. */
+const teaching = recipe.pick({
+  dataset: true,
+  per_class: true,
+  size: true,
+  normalisation: true,
+  network: true,
+  width: true,
+  seed: true,
+  teachers: true,
+  dsa: true,
+  dsa_strategy: true,
+});
+
 /** A run's settings with every default filled in. */
 export type Recipe = z.infer<typeof recipe>;
+/** The settings that teachers depend on. */
+export type Teaching = z.infer<typeof teaching>;
 
 type Settings<T> = { [K in keyof T]?: T[K] | undefined };
 
@@ -179,7 +217,12 @@ export interface RecipeFlag {
 }
 
 /** Every setting of a recipe, groups as `group.key`, in the order of the schema. */
-export function recipeFlags(): RecipeFlag[] {
+export const recipeFlags = (): RecipeFlag[] => flagsOf(recipe);
+
+/** Every setting that teachers depend on, as {@link recipeFlags}. */
+export const teachingFlags = (): RecipeFlag[] => flagsOf(teaching);
+
+function flagsOf(of: z.ZodType): RecipeFlag[] {
   const flags = (schema: z.core.JSONSchema.BaseSchema, prefix: string): RecipeFlag[] =>
     Object.entries(schema.properties ?? {}).flatMap(([key, value]) => {
       if (typeof value === "boolean") return [];
@@ -188,7 +231,7 @@ export function recipeFlags(): RecipeFlag[] {
       const type = value.type === "integer" ? "number" : value.type;
       return [{ name, type: type === "number" || type === "boolean" ? type : "string" }];
     });
-  return flags(z.toJSONSchema(recipe, { io: "input" }), "");
+  return flags(z.toJSONSchema(of, { io: "input" }), "");
 }
 
 /**
@@ -209,17 +252,58 @@ export function resolveRecipe(
   return checkedRecipe(merged, () => source);
 }
 
+/** What a recipe says of teachers. */
+export const teachingOf = (settings: Recipe): Teaching =>
+  Object.fromEntries(
+    Object.keys(teaching.shape).map((key) => [key, settings[key as keyof Teaching]]),
+  ) as Teaching;
+
+/**
+ * What `base`, a recipe or nothing, says of teachers with the `overrides` in place of its own
+ * settings. It need not suit the matching that the base describes. Throws `RecipeError`.
+ */
+export function resolveTeaching(
+  base: Recipe | undefined,
+  overrides: RecipeOverrides,
+  source = "command line",
+): Teaching {
+  const merged = {
+    ...(base && teachingOf(base)),
+    ...given(overrides),
+    teachers: { ...base?.teachers, ...given(overrides.teachers) },
+  };
+  return checkedBy(teaching, merged, () => source, keptProblems);
+}
+
+/** Epochs whose snapshots a teacher keeps, first and last included; that of the last epoch comes besides. */
+export function keptEpochs({ keep_epochs: range, epochs }: Teaching["teachers"]): [number, number] {
+  if (range === undefined) return [0, epochs];
+  const [first, last] = range.split("..").map(Number) as [number, number];
+  return [first, last];
+}
+
 /** Names of the groups that a setting is in, and its own. */
 export type Path = readonly PropertyKey[];
+
+type Problem = [path: Path, must: string, got: string | number];
 
 /**
  * A recipe from what a file or flags say; `where` names the place of a setting in errors. Throws
  * `RecipeError`.
  */
-export function checkedRecipe(value: unknown, where: (path: Path) => string): Recipe {
-  const parsed = recipe.safeParse(withMethod(value), { reportInput: true });
+export const checkedRecipe = (value: unknown, where: (path: Path) => string): Recipe =>
+  checkedBy(recipe, withMethod(value), where, crossCheck);
+
+/** `value` by a schema, and by what must hold between its settings. */
+function checkedBy<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  where: (path: Path) => string,
+  problemsOf: (settings: T) => Problem[],
+): T {
+  const parsed = schema.safeParse(value, { reportInput: true });
   if (parsed.success) {
-    const problems = crossCheck(parsed.data).map(
+    const problems = problemsOf(parsed.data).map(
       ([path, must, got]) => `${where(path)}: ${path.join(".")} ${must}, got ${got}`,
     );
     if (problems.length > 0) throw new RecipeError(problems);
@@ -243,11 +327,23 @@ export function checkedRecipe(value: unknown, where: (path: Path) => string): Re
   throw new RecipeError([...unknown, ...wrong]);
 }
 
-/** What must hold between settings: [key, what must hold, what came]. */
-function crossCheck(settings: Recipe): [path: Path, must: string, got: string | number][] {
+/** What must hold between the settings of teachers. */
+function keptProblems({ teachers }: Pick<Teaching, "teachers">): Problem[] {
+  const { epochs, line } = teachers;
+  const [first, last] = keptEpochs(teachers);
+  const path = ["teachers", "keep_epochs"];
+  if (last > epochs)
+    return [[path, `must end at the last epoch (${epochs}) at most`, `${first}..${last}`]];
+  if (first > last || (line && first === last))
+    return [[path, line ? "must be two epochs" : "must not go backwards", `${first}..${last}`]];
+  return [];
+}
+
+/** What must hold between settings. */
+function crossCheck(settings: Recipe): Problem[] {
   const { sequential, min_start_epoch: least, max_start_epoch: most } = settings;
   const { current_max_start_epoch: current, expansion_end_epoch: end } = settings;
-  const problems: [Path, string, string | number][] = [];
+  const problems = keptProblems(settings);
   if (least >= most) {
     problems.push([["min_start_epoch"], `must be below max_start_epoch (${most})`, least]);
   }
@@ -256,6 +352,12 @@ function crossCheck(settings: Recipe): [path: Path, must: string, got: string | 
   if (needed > settings.teachers.epochs) {
     const must = `must reach the last target, max_start_epoch - 1 + expert_epochs = ${needed}`;
     problems.push([["teachers", "epochs"], must, settings.teachers.epochs]);
+  } else {
+    const [first, last] = keptEpochs(settings.teachers);
+    if (problems.length === 0 && (least < first || needed > last)) {
+      const must = `must include the epochs that are matched (${least}..${needed})`;
+      problems.push([["teachers", "keep_epochs"], must, `${first}..${last}`]);
+    }
   }
   if (sequential && current === undefined) {
     problems.push([["current_max_start_epoch"], "must be given when sequential", "nothing"]);

@@ -1,5 +1,5 @@
 /** @file A run: from a recipe to teachers, a distilled set, and what it is worth, in one folder. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { appendFileSync } from "node:fs";
 import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
@@ -26,19 +26,19 @@ import {
 } from "./match.ts";
 import { contactSheet } from "./pictures.ts";
 import type { Progress } from "./progress.ts";
-import type { Recipe } from "./recipe.ts";
+import { resolveRecipe, type Recipe, type Teaching } from "./recipe.ts";
 import { beginRecording, Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
 import { randomReal, startingSet, type SyntheticSet } from "./start.ts";
 import { strategiesOf, strategyText } from "./strategy.ts";
 import { resultRow, type ResultRow } from "./table.ts";
-import { teach } from "./teacher.ts";
+import { givenTeachers, teach } from "./teacher.ts";
 import { Trainer, type TrainingSet } from "./train.ts";
-import type { TrajectoryBuffer } from "./trajectory.ts";
+import { TrajectoryBuffer } from "./trajectory.ts";
 
 /** A recipe with what it names: known before a device is open. */
-export interface Work {
-  readonly recipe: Recipe;
+export interface Work<R extends Teaching = Recipe> {
+  readonly recipe: R;
   readonly source: Source;
   readonly model: Model;
 }
@@ -47,10 +47,10 @@ export interface Work {
  * Loads the recipe's data, known sets from the folder `data`, and builds its network.
  * @throws DataError, FileError, ModelError.
  */
-export async function workOf(
-  recipe: Recipe,
+export async function workOf<R extends Teaching>(
+  recipe: R,
   from: Pick<SourceOptions, "data" | "progress"> = {},
-): Promise<Work> {
+): Promise<Work<R>> {
   const { dataset, per_class: perClass, seed, size, normalisation } = recipe;
   const source = await loadSource(dataset, { ...from, perClass, seed, size, normalisation });
   return { recipe, source, model: modelFor(recipe, source) };
@@ -67,7 +67,7 @@ export async function modelOf(recipe: Recipe): Promise<Model> {
 
 /** The recipe's network for images and classes like the source's. */
 function modelFor(
-  recipe: Recipe,
+  recipe: Teaching,
   like: ImageShape & { readonly classes: readonly string[] },
 ): Model {
   if (like.height !== like.width)
@@ -92,7 +92,7 @@ export interface RunContext {
 /** The context of a run in `folder`, its data brought into the network's input space. */
 export function openRun(
   gpu: Gpu,
-  { source, model }: Work,
+  { source, model }: Work<Teaching>,
   folder: string,
   progress: Progress,
 ): RunContext {
@@ -101,16 +101,49 @@ export function openRun(
 }
 
 /** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */
-const randomOf = (recipe: Recipe, purpose: string): Random =>
+const randomOf = (recipe: Teaching, purpose: string): Random =>
   new Random(recipe.seed).stream(purpose);
 
-/** The recipe's teachers in `<folder>/buffer`, trained unless they are there. */
-export function teachersOf(
-  { gpu, folder, progress, dataset, model }: RunContext,
-  recipe: Recipe,
+/** The recipe's teachers in the folder, trained unless they are there. Throws as {@link teach}. */
+export function trainTeachers(
+  { gpu, progress, dataset, model }: RunContext,
+  recipe: Teaching,
+  folder: string,
 ): Promise<TrajectoryBuffer> {
   const random = randomOf(recipe, "teachers");
-  return teach({ gpu, dataset, model, recipe, folder: join(folder, "buffer"), random, progress });
+  return teach({ gpu, dataset, model, recipe, folder, random, progress });
+}
+
+/**
+ * The teachers that the recipe has in a folder, or its own in `<folder>/buffer`, trained unless they
+ * are there. Throws as {@link teach} and {@link givenTeachers}.
+ */
+export async function teachersOf(context: RunContext, recipe: Recipe): Promise<TrajectoryBuffer> {
+  const { folder } = recipe.teachers;
+  return folder === undefined
+    ? trainTeachers(context, recipe, join(context.folder, "buffer"))
+    : givenTeachers(folder, recipe, context.dataset, context.model);
+}
+
+/**
+ * The recipe with the settings of the teachers in the folder that it names, in place of its own.
+ * @throws FileError when there is none, RecipeError when they have not the epochs that it matches.
+ */
+export function withGivenTeachers(recipe: Recipe): Recipe {
+  if (recipe.teachers.folder === undefined) return recipe;
+  const folder = resolve(recipe.teachers.folder);
+  const buffer = new TrajectoryBuffer(folder);
+  const { epochs, batch, optimizer, lr, momentum, weightDecay, ...meta } = buffer.teachers[0]!.meta;
+  const { precision, line } = meta;
+  const teachers: Partial<Recipe["teachers"]> = {
+    ...{ experts: buffer.count, epochs, batch, optimizer, lr, momentum, precision, folder },
+    weight_decay: weightDecay,
+    keep_epochs: meta.keepEpochs.join(".."),
+    ...(optimizer === "gsam" && { rho: meta.rho, alpha: meta.alpha, adaptive: meta.adaptive }),
+    line: line !== "none",
+    ...(line !== "none" && { line_spacing: line }),
+  };
+  return resolveRecipe(recipe, { teachers }, folder);
 }
 
 /** How many iterations without finite numbers are told of one by one. */

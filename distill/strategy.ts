@@ -1,5 +1,5 @@
 /** @file Strategies of augmentation: which operators there are, and which of them a recipe asks for. */
-import type { Recipe } from "./recipe.ts";
+import type { Recipe, Teaching } from "./recipe.ts";
 import { closest } from "./spelling.ts";
 
 export const OPERATORS = ["color", "crop", "cutout", "flip", "scale", "rotate"] as const;
@@ -49,16 +49,21 @@ export function isStrategy(text: string): boolean {
   }
 }
 
+/** The strategy of a recipe's teachers. */
+export function teacherStrategy({ dsa, dsa_strategy: text, teachers }: Teaching): Strategy {
+  return (teachers.augment ?? dsa) ? parseStrategy(text) : [];
+}
+
 /** The strategies of a recipe: of its student, of its teachers, and of networks that are evaluated. */
 export function strategiesOf(
   recipe: Recipe,
 ): Record<"student" | "teachers" | "evaluation", Strategy> {
-  const { dsa, dsa_strategy: text, teachers, evaluation } = recipe;
+  const { dsa, dsa_strategy: text, evaluation } = recipe;
   const strategy = parseStrategy(text);
   const where = (augmented: boolean): Strategy => (augmented ? strategy : []);
   return {
     student: where(dsa),
-    teachers: where(teachers.augment ?? dsa),
+    teachers: teacherStrategy(recipe),
     evaluation: where(evaluation.augment ?? dsa),
   };
 }

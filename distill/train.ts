@@ -30,6 +30,16 @@ export interface TrainingSet {
   readonly targets: Float32Array;
 }
 
+/** All that a trainer's further steps depend on, besides the minibatches. */
+export interface TrainerState {
+  /** Parameters `[P]`. */
+  readonly theta: Float32Array<ArrayBuffer>;
+  /** Of the momentum, `[P]`. */
+  readonly velocity: Float32Array<ArrayBuffer>;
+  /** Running statistics of batch norms `[R]`. */
+  readonly running: Float32Array<ArrayBuffer>;
+}
+
 interface Sizes {
   readonly batch: number;
   readonly capacity: number;
@@ -170,6 +180,18 @@ export class Trainer implements Disposable {
   async theta(): Promise<Float32Array<ArrayBuffer>> {
     const [theta] = await this.program.read("theta");
     return theta;
+  }
+
+  /** Where training stands after all queued steps. */
+  async state(): Promise<TrainerState> {
+    const [theta, velocity] = await this.program.read("theta", "velocity");
+    return { theta, velocity, running: new Float32Array(0) };
+  }
+
+  /** Goes on from where a trainer stood. */
+  restore({ theta, velocity }: TrainerState): void {
+    this.program.write("theta", theta);
+    this.program.write("velocity", velocity);
   }
 
   /** Sum of the minibatch losses since the last call. */

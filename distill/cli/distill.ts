@@ -1,19 +1,11 @@
 /** @file `potstill distill`: teachers, matching, pictures and results of one recipe in a folder. */
 import { join } from "node:path";
-import type { Argv, CommandModule } from "yargs";
+import type { CommandModule } from "yargs";
 import type { Source } from "../data/dataset.ts";
-import { outlineOf } from "../data/known.ts";
 import { recordData } from "../data/record.ts";
-import { checkDataset } from "../data/registry.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
-import { readRecipe, recipeToYaml, shippedRecipes } from "../recipe-file.ts";
-import {
-  recipeFlags,
-  RecipeError,
-  resolveRecipe,
-  type Recipe,
-  type RecipeOverrides,
-} from "../recipe.ts";
+import { recipeToYaml } from "../recipe-file.ts";
+import { recipeFlags, RecipeError, resolveRecipe, type Recipe } from "../recipe.ts";
 import {
   beginRun,
   distil,
@@ -21,60 +13,21 @@ import {
   recordAccuracy,
   scoreDistilled,
   teachersOf,
+  withGivenTeachers,
   workOf,
   type Work,
 } from "../run.ts";
 import { EventFile } from "../report/tensorboard.ts";
 import { formatTable } from "../table.ts";
 import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { namedRecipe, overridesOf, recipeOptions, type RecipeArguments } from "./settings.ts";
 
-interface DistillArguments extends CommonArguments {
-  readonly dataset: string | undefined;
-  readonly recipe: string | undefined;
+interface DistillArguments extends CommonArguments, RecipeArguments {
   readonly out: string | undefined;
   readonly tensorboard: boolean;
 }
 
-/** Settings that a recipe file decides alone: they name what a flag cannot rename. */
-const NOT_FLAGS = new Set(["dataset"]);
-
-/** A flag for every setting of a recipe, by the same name. */
-function recipeOptions<T>(yargs: Argv<T>): Argv<T> {
-  for (const { name, type } of recipeFlags())
-    if (!NOT_FLAGS.has(name))
-      yargs.option(name, { type, requiresArg: type !== "boolean", group: "Recipe settings:" });
-  return yargs;
-}
-
-/** What the user set by flags: only names of settings, groups as objects. */
-function overridesOf(args: Readonly<Record<string, unknown>>): RecipeOverrides {
-  const overrides: Record<string, unknown> = {};
-  const groups: Record<string, Record<string, unknown>> = {};
-  for (const { name } of recipeFlags()) {
-    if (NOT_FLAGS.has(name) || args[name] === undefined) continue;
-    const [first, key] = name.split(".");
-    if (key === undefined) overrides[name] = args[name];
-    else (groups[first!] ??= {})[key] = args[name];
-  }
-  return { ...overrides, ...groups };
-}
-
-/** Whether two names are of one data set. */
-const isSame = (a: string, b: string): boolean =>
-  a === b || (outlineOf(a) !== undefined && outlineOf(a) === outlineOf(b));
-
-/** The shipped recipe of a data set whose images a class come nearest to `ipc`. */
-function shippedFor(dataset: string, ipc: number): Recipe {
-  checkDataset(dataset);
-  const recipes = [...shippedRecipes()]
-    .filter(([name]) => isSame(name.replace(/-ipc\d+.*$/, ""), dataset))
-    .map(([, file]) => readRecipe(file));
-  const distance = (recipe: Recipe): number => Math.abs(Math.log(recipe.ipc / ipc));
-  const [nearest] = recipes.sort((a, b) => distance(a) - distance(b));
-  if (!nearest)
-    throw new RecipeError([`recipe: none is shipped for ${dataset}; name one with --recipe FILE`]);
-  return nearest;
-}
+const flags = recipeFlags();
 
 /**
  * The recipe that the arguments ask for, with its work: a file or a shipped one, the flags over it.
@@ -82,20 +35,15 @@ function shippedFor(dataset: string, ipc: number): Recipe {
  * be read, DataError, ModelError.
  */
 async function workFor(args: DistillArguments & Readonly<Record<string, unknown>>): Promise<Work> {
-  const overrides = overridesOf(args);
-  const { dataset, recipe: file } = args;
+  const overrides = overridesOf(args, flags);
   const { ipc } = overrides;
-  if (file === undefined && dataset === undefined)
+  const base = namedRecipe(args, "distill", typeof ipc === "number" && ipc >= 1 ? ipc : 1);
+  if (!base)
     throw new RecipeError([
-      "distill: needs a data set or a recipe: potstill distill digits, or potstill distill --recipe FILE",
+      `recipe: none is shipped for ${args.dataset!}; name one with --recipe FILE`,
     ]);
-  const base =
-    file === undefined
-      ? shippedFor(dataset!, typeof ipc === "number" && ipc >= 1 ? ipc : 1)
-      : readRecipe(file);
-  if (dataset !== undefined && !isSame(base.dataset, dataset))
-    throw new RecipeError([`${file!}: dataset must be ${dataset}, got ${base.dataset}`]);
-  const work = await workOf(resolveRecipe(base, overrides), dataFrom(args));
+  const given = withGivenTeachers(resolveRecipe(base, overrides));
+  const work = await workOf(given, dataFrom(args));
   // A recipe for more images a class has larger minibatches than a smaller set can fill.
   const count = work.recipe.ipc * work.source.classes.length;
   const fits = overrides.batch_syn !== undefined || work.recipe.batch_syn <= count;
@@ -130,12 +78,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
   describe: "Make a small synthetic set from a large real one",
   builder: (yargs) =>
     commonOptions(
-      recipeOptions(yargs)
-        .positional("dataset", {
-          type: "string",
-          describe: "Name or path of a data set, e.g. digits",
-        })
-        .option("recipe", { type: "string", requiresArg: true, describe: "Recipe file (YAML)" })
+      recipeOptions(yargs, flags, (name) => (name === "teachers.folder" ? "teachers" : undefined))
         .option("out", {
           type: "string",
           requiresArg: true,

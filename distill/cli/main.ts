@@ -11,6 +11,7 @@ import { compareCommand } from "./compare.ts";
 import { distillCommand } from "./distill.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
+import { teachCommand } from "./teach.ts";
 import { strictly, UsageError } from "./usage.ts";
 
 /** Errors that a user can mend: the message says all. Others are ours, and keep their stack. */
@@ -36,13 +37,14 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
-const COMMANDS = ["distill", "compare", "evaluate", "data", "info"];
+const COMMANDS = ["teach", "distill", "compare", "evaluate", "data", "info"];
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const parser = yargs([...args])
     .scriptName("potstill")
     .usage("$0 <command>: dataset distillation on any WebGPU adapter")
+    .command(teachCommand)
     .command(distillCommand)
     .command(compareCommand)
     .command(evaluateCommand)

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
+import type { Recipe, Teaching } from "../recipe.ts";
 import type { Work } from "../run.ts";
 import { withProfile } from "./profile.ts";
 
@@ -84,9 +85,10 @@ export function withAdapter<T>(
 const SMALL_WORK = 2e7;
 
 /** How many of lavapipe's threads suit some recipes' work. */
-function threadsFor(works: readonly Work[]): "one" | "all" {
+function threadsFor(works: readonly Work<Teaching | Recipe>[]): "one" | "all" {
   const sizes = works.map(({ recipe, model }) => {
-    return model.size * model.task.size ** 2 * Math.max(recipe.batch_syn, recipe.teachers.batch);
+    const synthetic = "batch_syn" in recipe ? recipe.batch_syn : 0;
+    return model.size * model.task.size ** 2 * Math.max(synthetic, recipe.teachers.batch);
   });
   return Math.max(...sizes) < SMALL_WORK ? "one" : "all";
 }
@@ -94,7 +96,7 @@ function threadsFor(works: readonly Work[]): "one" | "all" {
 /** Runs `use` on the adapter as it suits some recipes' work. */
 export function withGpu<T>(
   args: AdapterArguments,
-  works: readonly Work[],
+  works: readonly Work<Teaching | Recipe>[],
   use: (gpu: Gpu) => Promise<T>,
 ): Promise<T> {
   return withAdapter(args, use, threadsFor(works));

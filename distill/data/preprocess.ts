@@ -22,6 +22,13 @@ export interface Whitening {
 /** How raw pixels became a network's input. It is stored with everything made from such inputs. */
 export type Preprocessing = Normalising | Whitening;
 
+/** A preprocessing in words, the same for the same: what is made from its images carries it. */
+export function describePreprocessing(preprocessing: Preprocessing): string {
+  if (preprocessing.kind === "zca") return `zca eps ${preprocessing.eps}`;
+  const { mean, std } = preprocessing;
+  return `normalise mean ${mean.join(" ")} std ${std.join(" ")}`;
+}
+
 /**
  * A source in a network's input space, each channel normalised by the published constants, or by
  * the training pixels' own.

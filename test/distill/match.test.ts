@@ -21,9 +21,11 @@ import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 import { resolveRecipe, type RecipeOverrides } from "../../distill/recipe.ts";
 import type { SyntheticSet } from "../../distill/start.ts";
 import { weightedSoftLoss } from "../../distill/student.ts";
-import { teacherFile, TrajectoryBuffer, writeTrajectory } from "../../distill/trajectory.ts";
+import { writeTrajectory } from "../../distill/recorder.ts";
+import { teacherFile, TrajectoryBuffer } from "../../distill/trajectory.ts";
 import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { teacherMeta } from "../support/teacher-meta.ts";
 
 const model = buildModel("ConvNetD1W4", { channels: 1, size: 4, classes: 3 });
 const TEACHERS = 3;
@@ -57,18 +59,7 @@ let folder: string;
 let teachers: TrajectoryBuffer;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "potstill-match-"));
-  const meta = {
-    dataset: "made",
-    network: "ConvNetD1",
-    width: 4,
-    seed: 0,
-    epochs: EPOCHS,
-    batch: 4,
-    lr: 0.1,
-    momentum: 0,
-    weightDecay: 0,
-    testAccuracy: [],
-  };
+  const meta = teacherMeta({ dataset: "made", network: "ConvNetD1", width: 4, epochs: EPOCHS });
   for (let i = 0; i < TEACHERS; i++) {
     const random = new Random(i);
     const theta = new Float32Array((EPOCHS + 1) * model.size);

@@ -25,7 +25,7 @@ function emptyFolder(): string {
   return folder;
 }
 
-const ONE_OF_COMMANDS = "the command must be one of distill, compare, evaluate, data, info";
+const ONE_OF_COMMANDS = "the command must be one of teach, distill, compare, evaluate, data, info";
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -55,7 +55,7 @@ const MISTAKES: readonly Mistake[] = [
   usage(
     "no command",
     [],
-    "a command must be given: distill, compare, evaluate, data, info (see --help)",
+    "a command must be given: teach, distill, compare, evaluate, data, info (see --help)",
   ),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
@@ -169,6 +169,43 @@ const MISTAKES: readonly Mistake[] = [
     "teachers too short for the range",
     ["--teachers.epochs", "2"],
     /^command line: teachers\.epochs must reach the last target, .* = \d, got 2$/,
+  ),
+  {
+    mistake: "neither data nor a recipe for teachers",
+    args: ["teach"],
+    says: "teach: needs a data set or a recipe: potstill teach digits, or potstill teach --recipe FILE",
+  },
+  {
+    mistake: "a mistyped flag of teachers",
+    args: ["teach", "digits", "--epoch", "3"],
+    says: "potstill: every flag must be one of the command's, got --epoch (did you mean --teachers.epochs?)",
+    code: 2,
+  },
+  {
+    mistake: "a flag that is not about teachers",
+    args: ["teach", "digits", "--lr_img", "3"],
+    says: /^potstill: every flag must be one of the command's, got --lr_img /,
+    code: 2,
+  },
+  {
+    mistake: "teachers of no epochs",
+    args: ["teach", "digits", "--epochs", "0"],
+    says: "command line: teachers.epochs must be an integer from 1, got 0",
+  },
+  {
+    mistake: "epochs to keep that teachers do not have",
+    args: ["teach", "digits", "--epochs", "3", "--keep_epochs", "0..4"],
+    says: "command line: teachers.keep_epochs must end at the last epoch (3) at most, got 0..4",
+  },
+  digits(
+    "teachers in a folder that is not there",
+    ["--teachers", "none"],
+    /^\/.*none: must exist, got no such file \(ENOENT\)$/,
+  ),
+  digits(
+    "teachers in a folder without any",
+    ["--teachers", "."],
+    /^\/.*: must hold teacher-0000\.safetensors and so on, got none$/,
   ),
   digits("a file for a folder", ["--out", "taken"], "taken: must be a folder, got a file (EEXIST)"),
   digits(

@@ -17,8 +17,10 @@ import {
   teacherLogits,
 } from "../../distill/start.ts";
 import { hardTargets, Trainer } from "../../distill/train.ts";
-import { teacherFile, TrajectoryBuffer, writeTrajectory } from "../../distill/trajectory.ts";
+import { writeTrajectory } from "../../distill/recorder.ts";
+import { teacherFile, TrajectoryBuffer } from "../../distill/trajectory.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { teacherMeta } from "../support/teacher-meta.ts";
 
 /**
  * Images of 2×2 pixels that are all as bright as `BRIGHTNESS` says; three classes. A teacher here
@@ -85,18 +87,7 @@ afterAll(() => {
 function teachers(...lines: readonly Line[]): TrajectoryBuffer {
   const path = join(folder, String(made++));
   mkdirSync(path);
-  const meta = {
-    dataset: "brightness",
-    network: "ConvNetD1NN",
-    width: 1,
-    seed: 0,
-    epochs: 1,
-    batch: 4,
-    lr: 0.1,
-    momentum: 0,
-    weightDecay: 0,
-    testAccuracy: [],
-  };
+  const meta = teacherMeta({ dataset: "brightness", network: "ConvNetD1NN", width: 1, epochs: 1 });
   lines.forEach((line, i) => {
     const theta = Float32Array.from([...new Array<number>(model.size).fill(0), ...thetaOf(line)]);
     writeTrajectory(teacherFile(path, i), meta, theta);

@@ -7,16 +7,18 @@ import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { FileError } from "../../distill/files.ts";
+import { fromHalf, toHalf } from "../../distill/half.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../distill/safetensors.ts";
 import type { StoredTensor } from "../../distill/safetensors.ts";
+import { writeTrajectory } from "../../distill/recorder.ts";
+import type { TeacherMeta } from "../../distill/teacher-meta.ts";
 import {
   listTeachers,
   readTrajectory,
   teacherFile,
   TrajectoryBuffer,
-  writeTrajectory,
 } from "../../distill/trajectory.ts";
-import type { TeacherMeta } from "../../distill/trajectory.ts";
+import { teacherMeta } from "../support/teacher-meta.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -26,23 +28,18 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-const meta: TeacherMeta = {
-  dataset: "digits",
-  network: "ConvNetD2",
-  width: 16,
-  seed: 3,
-  epochs: 2,
-  batch: 32,
-  lr: 0.05,
-  momentum: 0,
-  weightDecay: 0,
-  testAccuracy: [0.5, 0.9],
-};
+const meta = teacherMeta({ testAccuracy: [0.5, 0.9] });
 const theta = Float32Array.from({ length: 12 }, (_, i) => Math.sin(i));
 
-function write(index: number, changed: Partial<TeacherMeta> = {}, values = theta): string {
+function write(
+  index: number,
+  changed: Partial<TeacherMeta> = {},
+  values = theta,
+  parts?: Parameters<typeof writeTrajectory>[3],
+): string {
   const path = teacherFile(folder, index);
-  writeTrajectory(path, { ...meta, ...changed }, values);
+  const { epochs = 2 } = changed;
+  writeTrajectory(path, { ...meta, keepEpochs: [0, epochs], ...changed }, values, parts);
   return path;
 }
 
@@ -59,9 +56,10 @@ describe("a teacher's file", () => {
     expect(path).toBe(join(folder, "teacher-0000.safetensors"));
     const teacher = readTrajectory(path);
     expect(teacher.meta).toEqual(meta);
-    expect([teacher.snapshots, teacher.parameters]).toEqual([3, 4]);
+    expect([teacher.parameters, teacher.statistics]).toEqual([4, 0]);
     for (const t of [2, 0, 1]) {
       expect(teacher.snapshot(t)).toEqual(theta.slice(4 * t, 4 * t + 4));
+      expect(teacher.runningAfter(t)).toEqual(new Float32Array(0));
     }
   });
 
@@ -76,22 +74,59 @@ describe("a teacher's file", () => {
     ]);
     expect(Object.fromEntries(values)).toEqual({
       format: "potstill-trajectory",
-      version: 1,
+      version: 2,
       ...meta,
       crc32: [0, 1, 2].map((t) => crc32(theta.subarray(4 * t, 4 * t + 4))),
     });
     expect(readFileSync(write(1)).equals(bytes)).toBe(true);
   });
 
-  it("may hold float16", () => {
-    const path = write(0);
-    const values = Float32Array.of(1, 0.5, -2, 0, 1, 1, 1, 1, 3, 4, 5, 6);
-    const halves = Uint16Array.of(0x3c00, 0x3800, 0xc000, 0);
-    const tensor: StoredTensor = { dtype: "F16", shape: [3, 4], data: values };
-    rewrite(path, { crc32: `[${crc32(halves)},0,0]` }, tensor);
+  it("may hold float16, rounded to the nearest", () => {
+    const path = write(0, { precision: "float16" });
+    const { tensors } = decodeSafetensors(readFileSync(path), path);
+    expect([tensors["theta"]!.dtype, tensors["theta"]!.shape]).toEqual(["F16", [3, 4]]);
+    const rounded = Float32Array.from(theta, (value) => fromHalf(toHalf(value)));
     const teacher = readTrajectory(path);
-    expect(teacher.snapshot(0)).toEqual(Float32Array.of(1, 0.5, -2, 0));
-    expect(() => teacher.snapshot(1)).toThrow("must have checksum 0");
+    for (const t of [0, 1, 2]) expect(teacher.snapshot(t)).toEqual(rounded.slice(4 * t, 4 * t + 4));
+    const large = Float32Array.from(theta);
+    large[6] = -65520;
+    expect(() => write(1, { precision: "float16" }, large)).toThrow(
+      new RangeError("θ must be below 65520 for float16, got -65520 after epoch 1"),
+    );
+  });
+
+  it("keeps a range of epochs, and the last, which start labels come from", () => {
+    const many = Float32Array.from({ length: 7 * 4 }, (_, i) => Math.cos(i));
+    const at = (t: number) => many.slice(4 * t, 4 * t + 4);
+    const changed = { epochs: 6, keepEpochs: [1, 3], testAccuracy: [] } as const;
+    const path = write(0, changed, many);
+    const { tensors } = decodeSafetensors(readFileSync(path), path);
+    expect(tensors["theta"]!.shape).toEqual([4, 4]);
+    const teacher = readTrajectory(path);
+    for (const t of [1, 2, 3, 6]) expect(teacher.snapshot(t)).toEqual(at(t));
+    for (const t of [0, 4, 5, 7, 1.5])
+      expect(() => teacher.snapshot(t)).toThrow(
+        new RangeError(`${path}: epoch must be in 1..3 or 6, got ${t}`),
+      );
+    const last = readTrajectory(write(1, { ...changed, keepEpochs: [4, 6] }, many));
+    expect(last.snapshot(6)).toEqual(at(6));
+    expect(() => last.snapshot(3)).toThrow("epoch must be in 4..6, got 3");
+  });
+
+  it("keeps the running statistics of batch norms beside the parameters", () => {
+    const running = Float32Array.from({ length: 9 }, (_, i) => i / 8);
+    for (const precision of ["float32", "float16"] as const) {
+      const path = write(0, { precision, keepEpochs: [1, 2] }, theta, { running });
+      const teacher = readTrajectory(path);
+      expect([teacher.parameters, teacher.statistics]).toEqual([4, 3]);
+      for (const t of [1, 2])
+        expect(teacher.runningAfter(t)).toEqual(running.slice(3 * t, 3 * t + 3));
+      expect(teacher.snapshot(2)[0]).toBeCloseTo(theta[8]!, 3);
+      expect(() => teacher.runningAfter(0)).toThrow("epoch must be in 1..2, got 0");
+    }
+    expect(() => write(0, {}, theta, { running: running.subarray(1) })).toThrow(
+      "writeTrajectory: running must be [3, R], got 8 values",
+    );
   });
 
   it("need not say how accurate the teacher was", () => {
@@ -104,7 +139,19 @@ describe("a teacher's file", () => {
     );
     const bad = Float32Array.from(theta);
     bad[5] = NaN;
-    expect(() => write(0, {}, bad)).toThrow("theta must be finite, got NaN after epoch 1");
+    expect(() => write(0, {}, bad)).toThrow(
+      new RangeError("θ must be finite, got NaN after epoch 1"),
+    );
+    expect(() => write(0, {}, theta, { tensors: [1, 2] })).toThrow(
+      "writeTrajectory: tensors must have 4 values together, got 3",
+    );
+    for (const keepEpochs of [
+      [0, 3],
+      [2, 1],
+    ] as const)
+      expect(() => write(0, { keepEpochs })).toThrow(
+        `"keepEpochs" must be two epochs, the first and the last that is kept, got [${String(keepEpochs)}]`,
+      );
     expect(() => write(0, { lr: NaN })).toThrow('writeTrajectory: "lr" must be a number, got null');
     expect(() => write(0, { testAccuracy: [0.5] })).toThrow(
       '"testAccuracy" must be numbers in 0..1, one for each epoch or none, got [0.5]',
@@ -137,9 +184,13 @@ describe("a teacher's file", () => {
 
   it("refuses another format version", () => {
     const path = write(0);
-    rewrite(path, { version: "2" });
+    rewrite(path, { version: "3" });
     expect(() => readTrajectory(path)).toThrow(
-      `${path}: must be of format version 1, got 2; read it with the potstill that wrote it`,
+      `${path}: must be of format version 2, got 3; read it with the potstill that wrote it`,
+    );
+    rewrite(path, { version: "1" });
+    expect(() => readTrajectory(path)).toThrow(
+      `${path}: must be of format version 2, got 1; remove it and train the teacher again`,
     );
   });
 
@@ -149,6 +200,11 @@ describe("a teacher's file", () => {
     ["epochs", "-1", '"epochs" must be a whole number from 0, got -1'],
     ["dataset", "7", '"dataset" must be text, got 7'],
     ["testAccuracy", "[0.1]", '"testAccuracy" must be numbers in 0..1, one for each epoch or none'],
+    ["optimizer", '"adam"', '"optimizer" must be one of sgd, gsam, got "adam"'],
+    ["adaptive", "1", '"adaptive" must be true or false, got 1'],
+    ["keepEpochs", "[0]", '"keepEpochs" must be two epochs, the first and the last that is kept'],
+    ["line", '"even"', '"crc32" must be whole numbers, one for each snapshot'],
+    ["shares", "[[1]]", '"shares" must be numbers in 0..1 for each kept epoch and tensor'],
     ["crc32", "[1]", '"crc32" must be whole numbers, one for each snapshot, got [1]'],
   ])("refuses metadata %s of %s", (key, json, sentence) => {
     const path = write(0);
@@ -161,7 +217,9 @@ describe("a teacher's file", () => {
     rewrite(path, {}, { dtype: "F32", shape: [4, 3], data: theta });
     expect(() => readTrajectory(path)).toThrow(`${path}: theta must be [3, P], got [4, 3]`);
     rewrite(path, {}, { dtype: "I32", shape: [3, 4], data: new Int32Array(12) });
-    expect(() => readTrajectory(path)).toThrow("theta must be F32 or F16, got I32");
+    expect(() => readTrajectory(path)).toThrow("theta must be F32, got I32");
+    rewrite(path, { precision: '"float16"' }, { dtype: "F32", shape: [3, 4], data: theta });
+    expect(() => readTrajectory(path)).toThrow("theta must be F16, got F32");
     writeFileSync(path, encodeSafetensors({}, decodeSafetensors(readFileSync(path), "").metadata));
     expect(() => readTrajectory(path)).toThrow('must hold a tensor "theta", got none');
   });
@@ -208,6 +266,16 @@ describe("TrajectoryBuffer", () => {
     expect(() => buffer.snapshot(3, 0)).toThrow(`${folder}: teacher must be in 0..2, got 3`);
   });
 
+  it("may be the first teachers of a folder alone", () => {
+    for (const index of [0, 1, 2]) write(index, { seed: index });
+    const seeds = (most?: number) =>
+      new TrajectoryBuffer(folder, most).teachers.map(({ meta: { seed } }) => seed);
+    expect([seeds(2), seeds()]).toEqual([
+      [0, 1],
+      [0, 1, 2],
+    ]);
+  });
+
   it("refuses a folder without teachers, or none at all", () => {
     expect(() => new TrajectoryBuffer(folder)).toThrow(
       `${folder}: must hold teacher-0000.safetensors and so on, got none`,
@@ -226,6 +294,12 @@ describe("TrajectoryBuffer", () => {
     ],
     [{ width: 8 }, "width must be 16 as in the folder's first teacher, got 8"],
     [{ epochs: 3, testAccuracy: [] }, "epochs must be 2 as in the folder's first teacher, got 3"],
+    [
+      { preprocessing: "zca eps 0.1" },
+      'preprocessing must be "normalise mean 0.5 std 0.25" as in the folder\'s first teacher, got "zca eps 0.1"',
+    ],
+    [{ keepEpochs: [1, 2] }, "keepEpochs must be 0..2 as in the folder's first teacher, got 1..2"],
+    [{ line: "even" }, 'line must be "none" as in the folder\'s first teacher, got "even"'],
     [{ epochs: 1, testAccuracy: [] }, "epochs must be 2 as in the folder's first teacher, got 1"],
   ])("refuses a mixture: %j", (changed, sentence) => {
     write(0);

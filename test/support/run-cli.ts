@@ -1,6 +1,6 @@
 /** @file Programs of the package in a process of their own, as a user starts them, and what they leave. */
 
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { text } from "node:stream/consumers";
@@ -18,6 +18,20 @@ const ROOT = new URL("../../", import.meta.url);
 const LOADER = import.meta.resolve("tsx");
 const DRIVER = /^Warning: max\w+ artificially reduced .*\n/gm;
 
+/** Starts `script`, a path from the root, in the folder `cwd`. */
+function start(
+  script: string,
+  args: readonly string[],
+  cwd: string,
+  environment: NodeJS.ProcessEnv,
+) {
+  return spawn(
+    process.execPath,
+    ["--import", LOADER, fileURLToPath(new URL(script, ROOT)), ...args],
+    { cwd, env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] },
+  );
+}
+
 /** Runs `script`, a path from the root, in the folder `cwd` and waits for its end. */
 export async function runScript(
   script: string,
@@ -25,11 +39,7 @@ export async function runScript(
   cwd: string = fileURLToPath(ROOT),
   environment: NodeJS.ProcessEnv = {},
 ): Promise<Finished> {
-  const child = spawn(
-    process.execPath,
-    ["--import", LOADER, fileURLToPath(new URL(script, ROOT)), ...args],
-    { cwd, env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const child = start(script, args, cwd, environment);
   const ended = new Promise<number | null>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", resolve);
@@ -45,6 +55,14 @@ export function runCli(
   environment?: NodeJS.ProcessEnv,
 ): Promise<Finished> {
   return runScript("distill/cli/bin.ts", args, cwd, environment);
+}
+
+/** Starts `potstill` with the arguments, in the folder `cwd`, and leaves it alone. */
+export function startCli(args: readonly string[], cwd: string): ChildProcess {
+  const child = start("distill/cli/bin.ts", args, cwd, {});
+  child.stdout.resume();
+  child.stderr.resume();
+  return child;
 }
 
 /** Contents of all files under a folder by their paths, without the times, which differ every time. */
