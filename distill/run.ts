@@ -231,7 +231,7 @@ export async function distil(
 }
 
 /** The set that a recipe's matching starts from; what chooses it is gone from the device then. */
-async function startOf(
+export async function startOf(
   { gpu, dataset, model }: RunContext,
   recipe: Recipe,
   teachers: TrajectoryBuffer,

@@ -12,6 +12,7 @@ import { distillCommand } from "./distill.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
 import { teachCommand } from "./teach.ts";
+import { rangeCommand } from "./range.ts";
 import { strictly, UsageError } from "./usage.ts";
 
 /** Errors that a user can mend: the message says all. Others are ours, and keep their stack. */
@@ -37,7 +38,7 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
-const COMMANDS = ["teach", "distill", "compare", "evaluate", "data", "info"];
+const COMMANDS = ["teach", "distill", "compare", "range", "evaluate", "data", "info"];
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -47,6 +48,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(teachCommand)
     .command(distillCommand)
     .command(compareCommand)
+    .command(rangeCommand)
     .command(evaluateCommand)
     .command(dataCommand)
     .command(infoCommand)

@@ -1,9 +1,13 @@
 /** @file Settings of recipes as flags, and the recipe that they are laid over. */
 import type { Argv } from "yargs";
+import type { Source } from "../data/dataset.ts";
 import { outlineOf } from "../data/known.ts";
 import { checkDataset } from "../data/registry.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
-import { RecipeError, type Recipe, type RecipeFlag, type RecipeOverrides } from "../recipe.ts";
+import { RecipeError, resolveRecipe } from "../recipe.ts";
+import type { Recipe, RecipeFlag, RecipeOverrides } from "../recipe.ts";
+import { withGivenTeachers, workOf, type Work } from "../run.ts";
+import { dataFrom, type CommonArguments } from "./options.ts";
 
 /** Which recipe a command follows. */
 export interface RecipeArguments {
@@ -30,6 +34,10 @@ export function recipeOptions<T>(
     .positional("dataset", { type: "string", describe: "Name or path of a data set, e.g. digits" })
     .option("recipe", { type: "string", requiresArg: true, describe: "Recipe file (YAML)" });
 }
+
+/** `--teachers DIR` for the setting `teachers.folder`. */
+export const teachersFlag = (name: string): string | undefined =>
+  name === "teachers.folder" ? "teachers" : undefined;
 
 /** What the user set by flags: only names of settings, groups as objects. */
 export function overridesOf(
@@ -80,4 +88,64 @@ function shippedFor(dataset: string, ipc: number): Recipe | undefined {
   const distance = (recipe: Recipe): number => Math.abs(Math.log(recipe.ipc / ipc));
   const [nearest] = recipes.sort((a, b) => distance(a) - distance(b));
   return nearest;
+}
+
+/**
+ * The recipe that the arguments ask for: a file or a shipped one, the flags over it.
+ * @throws RecipeError when settings do not fit together, FileError when the file cannot be read.
+ */
+export function recipeFor(
+  args: RecipeArguments & Readonly<Record<string, unknown>>,
+  flags: readonly RecipeFlag[],
+  command: string,
+): Recipe {
+  const overrides = overridesOf(args, flags);
+  const { ipc } = overrides;
+  const base = namedRecipe(args, command, typeof ipc === "number" && ipc >= 1 ? ipc : 1);
+  if (!base)
+    throw new RecipeError([
+      `recipe: none is shipped for ${args.dataset!}; name one with --recipe FILE`,
+    ]);
+  return resolveRecipe(base, overrides);
+}
+
+/**
+ * The same with its work: its data, and its network.
+ * @throws RecipeError when settings do not fit together or the data, FileError when the file cannot
+ * be read, DataError, ModelError.
+ */
+export async function workFor(
+  args: CommonArguments & RecipeArguments & Readonly<Record<string, unknown>>,
+  flags: readonly RecipeFlag[],
+  command: string,
+): Promise<Work> {
+  const given = withGivenTeachers(recipeFor(args, flags, command));
+  const work = await workOf(given, dataFrom(args));
+  // A recipe for more images a class has larger minibatches than a smaller set can fill.
+  const count = work.recipe.ipc * work.source.classes.length;
+  const fits = args["batch_syn"] !== undefined || work.recipe.batch_syn <= count;
+  const recipe = fits ? work.recipe : resolveRecipe(work.recipe, { batch_syn: count });
+  checkFits(recipe, work.source);
+  return { ...work, recipe };
+}
+
+/**
+ * Checks against the data what a recipe alone cannot tell, before anything is written or trained.
+ * @throws RecipeError.
+ */
+function checkFits(recipe: Recipe, { train, classes }: Source): void {
+  const counts = new Uint32Array(classes.length);
+  for (const label of train.labels) counts[label]!++;
+  const least = Math.min(...counts);
+  const problems: string[] = [];
+  if (recipe.ipc > least)
+    problems.push(
+      `ipc: must be at most the images of every class, got ${recipe.ipc} for ${least} of class ${classes[counts.indexOf(least)]!}`,
+    );
+  const images = recipe.ipc * classes.length;
+  if (recipe.batch_syn > images)
+    problems.push(
+      `batch_syn: must be at most the ${images} synthetic images, got ${recipe.batch_syn}`,
+    );
+  if (problems.length > 0) throw new RecipeError(problems);
 }

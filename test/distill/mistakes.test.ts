@@ -25,7 +25,8 @@ function emptyFolder(): string {
   return folder;
 }
 
-const ONE_OF_COMMANDS = "the command must be one of teach, distill, compare, evaluate, data, info";
+const ONE_OF_COMMANDS =
+  "the command must be one of teach, distill, compare, range, evaluate, data, info";
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -55,7 +56,7 @@ const MISTAKES: readonly Mistake[] = [
   usage(
     "no command",
     [],
-    "a command must be given: teach, distill, compare, evaluate, data, info (see --help)",
+    "a command must be given: teach, distill, compare, range, evaluate, data, info (see --help)",
   ),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
