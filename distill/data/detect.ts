@@ -2,8 +2,10 @@
 import { findArrays, readArrays } from "./arrays.ts";
 import { findCifar, readCifar } from "./cifar.ts";
 import { DataError } from "./dataset.ts";
+import { readFolder } from "./folder.ts";
 import { findIdx, identifyIdx, readIdx } from "./idx.ts";
 import { outlineOf, type Outline } from "./known.ts";
+import { listPictures } from "./listing.ts";
 import type { PendingSet, ReadOptions } from "./pending.ts";
 import type { Tree } from "./tree.ts";
 
@@ -25,7 +27,8 @@ export interface Detected {
  * @throws DataError, FileError when there are signs of several, of another than is wanted, or damage.
  */
 export function detect(tree: Tree, wanted?: Outline): Detected | undefined {
-  const found = detectIdx(tree, wanted) ?? detectCifar(tree) ?? detectArrays(tree);
+  const found =
+    detectIdx(tree, wanted) ?? detectCifar(tree) ?? detectArrays(tree) ?? detectPictures(tree);
   if (found === undefined || wanted === undefined) return found;
   if (found.outline !== undefined && found.outline.name !== wanted.name)
     throw new DataError(`${tree.name}: must hold ${wanted.name}, got ${found.outline.name}`);
@@ -66,4 +69,15 @@ function detectCifar(tree: Tree): Detected | undefined {
 function detectArrays(tree: Tree): Detected | undefined {
   const arrays = findArrays(tree);
   return arrays && { kind: "arrays", pictures: false, read: () => readArrays(tree, arrays) };
+}
+
+function detectPictures(tree: Tree): Detected | undefined {
+  const listing = listPictures(tree);
+  if (listing === undefined) return undefined;
+  const tiny = outlineOf("tiny-imagenet")!;
+  const same = listing.folders.join() === tiny.classes.join();
+  return {
+    ...{ kind: "pictures", pictures: true, outline: same ? tiny : undefined },
+    read: (options) => readFolder(listing, options),
+  };
 }

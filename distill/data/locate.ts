@@ -72,7 +72,7 @@ export function locatePath(path: string): Located {
   const found = open(path);
   if (found) return found;
   throw new DataError(
-    `${path}: must hold IDX files, CIFAR's batches, or arrays (.npz, .npy, .safetensors), got none of these`,
+    `${path}: must hold IDX files, CIFAR's batches, arrays (.npz, .npy, .safetensors) or a folder of pictures for each class, got none of these`,
   );
 }
 
