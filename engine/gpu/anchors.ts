@@ -110,29 +110,34 @@ function isCostly(t: Tensor, anchors: ReadonlySet<Tensor>): boolean {
   return count(t) > CHEAP;
 }
 
-/** What lies directly below an anchor: other anchors, and leaves in memory. */
-export function below(anchor: Tensor, anchors: ReadonlySet<Tensor>): Set<Tensor> {
-  const found = new Set<Tensor>();
-  const seen = new Set<Tensor>();
+/** What lies between an anchor and memory: tensors that are computed for it, and the leaves they read. */
+function coneOf(anchor: Tensor, anchors: ReadonlySet<Tensor>) {
+  const inside = new Set<Tensor>();
+  const leaves = new Set<Tensor>();
   const stack = [...anchor.inputs];
   while (stack.length > 0) {
     const t = stack.pop()!;
-    if (seen.has(t)) continue;
-    seen.add(t);
-    if (anchors.has(t) || isVariable(t)) found.add(t);
-    else stack.push(...t.inputs);
+    if (anchors.has(t) || isVariable(t)) leaves.add(t);
+    else if (!inside.has(t)) {
+      inside.add(t);
+      stack.push(...t.inputs);
+    }
   }
-  return found;
+  return { inside, leaves };
 }
+
+/** What lies directly below an anchor: other anchors, and leaves in memory. */
+export const below = (anchor: Tensor, anchors: ReadonlySet<Tensor>): Set<Tensor> =>
+  coneOf(anchor, anchors).leaves;
 
 /** A tensor inside an anchor's expression that reads as much as a kernel may: stored, it relieves the rest. */
 export function halfOf(anchor: Tensor, anchors: ReadonlySet<Tensor>, maxBuffers: number): Tensor {
   let best: Tensor | undefined;
-  let most = 1;
-  const cone = topological([anchor]).filter((t) => !anchors.has(t) && t.inputs.length > 0);
-  for (const t of cone) {
-    const count = below(t, anchors).size;
-    if (count > most && count < maxBuffers) [best, most] = [t, count];
+  let most = 2;
+  // Of tensors that read the same, the last is the one that the others are computed from.
+  for (const t of coneOf(anchor, anchors).inside) {
+    const count = t.inputs.length > 0 ? below(t, anchors).size : 0;
+    if (count >= most && count < maxBuffers) [best, most] = [t, count];
   }
   if (!best)
     throw new RangeError(

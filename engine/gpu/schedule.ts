@@ -95,14 +95,17 @@ class Scheduler {
       this.join({ rows: 1, anchors: [], isKernel: true }, t, reads);
       return;
     }
-    if (this.fuse)
+    if (this.fuse) {
+      // What these need must be complete before t can be computed: it cannot be a part of it.
+      const before = this.neededBy([...reads].flatMap((x) => this.home.get(x) ?? []));
       for (const unit of this.candidates(t, reads)) {
-        const roots = this.rootsWith(unit, t, reads);
+        const roots = before.has(unit) ? undefined : this.rootsWith(unit, t);
         if (!roots) continue;
         this.join(unit, t, reads);
         this.roots.set(unit, roots);
         return;
       }
+    }
     const unit = { rows: computed(t).size, anchors: [], isKernel: false };
     this.join(unit, t, reads);
     this.roots.set(unit, new Set(regionReads({ ...unit, storage: this.storage }, [t])));
@@ -133,15 +136,7 @@ class Scheduler {
   }
 
   /** What a region would read with `t` in it; undefined when it cannot take it. */
-  private rootsWith(
-    unit: Unit,
-    t: Tensor,
-    reads: ReadonlySet<Tensor>,
-  ): ReadonlySet<Tensor> | undefined {
-    for (const x of reads) {
-      const from = this.home.get(x);
-      if (from && from !== unit && this.reaches(from, unit)) return undefined;
-    }
+  private rootsWith(unit: Unit, t: Tensor): ReadonlySet<Tensor> | undefined {
     // An elementwise region that takes up a fold would change what its rows are.
     if (isRowFold(t) && !unit.anchors.some(isRowFold)) return undefined;
     const storage = (x: Tensor): Storage | undefined =>
@@ -195,8 +190,7 @@ class Scheduler {
       return false;
     };
     if (!related(a, b) && !related(b, a)) return undefined;
-    const around = (x: Unit, y: Unit): boolean =>
-      [...this.needs.get(x)!].some((between) => between !== y && this.reaches(between, y));
+    const around = (x: Unit, y: Unit): boolean => this.neededBy(this.needs.get(x)!).has(y);
     if (around(a, b) || around(b, a)) return undefined;
     const anchors = inOrder([...a.anchors, ...b.anchors]);
     const draft = { rows: a.rows, anchors, storage: this.storage };
@@ -241,18 +235,17 @@ class Scheduler {
     return this.target.precision === "f16" && own && large ? "f16" : root.dtype;
   };
 
-  /** Whether `from` needs `to`, directly or through others. */
-  private reaches(from: Unit, to: Unit): boolean {
-    const seen = new Set<Unit>();
-    const stack = [from];
-    while (stack.length > 0) {
-      const unit = stack.pop()!;
-      if (unit === to) return true;
-      if (seen.has(unit)) continue;
-      seen.add(unit);
-      stack.push(...this.needs.get(unit)!);
-    }
-    return false;
+  /** All that these units need, directly or through others. */
+  private neededBy(units: Iterable<Unit>): Set<Unit> {
+    const needed = new Set<Unit>();
+    const stack = [...units];
+    while (stack.length > 0)
+      for (const unit of this.needs.get(stack.pop()!)!)
+        if (!needed.has(unit)) {
+          needed.add(unit);
+          stack.push(unit);
+        }
+    return needed;
   }
 
   private join(unit: Unit, t: Tensor, reads: ReadonlySet<Tensor>): void {
@@ -315,14 +308,17 @@ export function schedule(outputs: readonly Tensor[], target: Target, fuse = true
   const anchors = findAnchors(outputs, fuse);
   for (;;) {
     const plan = new Scheduler(anchors, outputs, target, fuse).run();
-    const crowded = plan.units.find((unit) => {
-      if (unit.isKernel || unit.anchors.length > 1) return false;
-      return (
-        regionReads({ ...unit, storage: plan.storage }, unit.anchors).length >= target.maxBuffers
-      );
-    });
-    if (!crowded) return plan;
-    anchors.add(halfOf(crowded.anchors[0]!, anchors, target.maxBuffers));
+    const before = anchors.size;
+    // Tensors stored from now on are still without a place.
+    const storage = (t: Tensor): Storage | undefined =>
+      plan.storage(t) ?? (anchors.has(t) ? { root: t, offset: 0 } : undefined);
+    for (const { isKernel, anchors: results, rows } of plan.units) {
+      const [t] = results;
+      if (isKernel || results.length > 1) continue;
+      while (regionReads({ rows, anchors: [t!], storage }, [t!]).length >= target.maxBuffers)
+        anchors.add(halfOf(t!, anchors, target.maxBuffers));
+    }
+    if (anchors.size === before) return plan;
   }
 }
 
