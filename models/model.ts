@@ -1,4 +1,4 @@
-/** @file What a network is: a list of parameters and a function from them and images to logits. */
+/** @file What a network is: a list of parameters and functions from them and images to logits. */
 import {
   concat,
   reshape,
@@ -30,6 +30,14 @@ export interface Task {
   readonly classes: number;
 }
 
+/** A training pass: logits, and what the batch norms met. */
+export interface TrainingPass {
+  /** `[N, K]` */
+  readonly logits: Tensor;
+  /** Mean and unbiased variance of the batch at every batch norm, shaped as the buffers. */
+  readonly statistics: readonly Tensor[];
+}
+
 /** A network for a task. Its parameters are one vector θ `[P]`, in the order of the list. */
 export interface Model {
   readonly name: string;
@@ -37,10 +45,22 @@ export interface Model {
   readonly parameters: readonly Parameter[];
   /** P, the length of θ. */
   readonly size: number;
+  /**
+   * Running mean and variance of every batch norm, which evaluation uses: one vector `[R]` in this
+   * order. None without batch norm.
+   */
+  readonly buffers: readonly Parameter[];
   /** Whether an image's logits depend on the other images of its batch (batch norm). */
   readonly mixesSamples: boolean;
-  /** Logits `[N, K]` of images `[N, C, H, W]`. */
-  forward(parameters: readonly Tensor[], x: Tensor): Tensor;
+  /**
+   * Logits `[N, K]` of images `[N, C, H, W]` in training: batch norms use the statistics of the
+   * batch, where images count by `weights` `[N]` that add up to 1 (equally when absent; 0 leaves one out).
+   */
+  forward(parameters: readonly Tensor[], x: Tensor, weights?: Tensor): Tensor;
+  /** {@link Model.forward} with the statistics of the batch. */
+  train(parameters: readonly Tensor[], x: Tensor, weights?: Tensor): TrainingPass;
+  /** Logits `[N, K]` in evaluation: batch norms use the running statistics in `buffers`. */
+  evaluate(parameters: readonly Tensor[], buffers: readonly Tensor[], x: Tensor): Tensor;
 }
 
 /** A network that does not exist, or not for these images. */
@@ -48,54 +68,55 @@ export class ModelError extends Error {
   override readonly name = "ModelError";
 }
 
-/** Collects parameters while a network is built. */
-export class ParameterList {
-  readonly list: Parameter[] = [];
+/** Elements of all together. */
+export const elements = (list: readonly Parameter[]): number =>
+  list.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 
-  /** Adds a weight and a bias, both uniform in ±1/√fanIn. */
-  layer(name: string, weight: Shape): void {
-    const fanIn = sizeOf(weight.slice(1));
-    this.list.push({ name: `${name}.weight`, shape: weight, init: "uniform", fanIn });
-    this.list.push({ name: `${name}.bias`, shape: [weight[0]!], init: "uniform", fanIn });
-  }
-
-  /** Adds a norm's scale and shift. */
-  norm(name: string, shape: Shape): void {
-    this.list.push({ name: `${name}.weight`, shape, init: "one", fanIn: 0 });
-    this.list.push({ name: `${name}.bias`, shape, init: "zero", fanIn: 0 });
-  }
-
-  get size(): number {
-    return this.list.reduce((sum, parameter) => sum + sizeOf(parameter.shape), 0);
-  }
-}
-
-/** Parameters as views of θ `[P]`, in order. */
-export function splitParameters(model: Model, theta: Tensor): Tensor[] {
+/** Tensors of a list's shapes as views of a vector that holds them in order. */
+function split(list: readonly Parameter[], vector: Tensor): Tensor[] {
   let at = 0;
-  return model.parameters.map(({ shape }) => {
+  return list.map(({ shape }) => {
     const size = sizeOf(shape);
-    const part = reshape(slice(theta, [at], [size]), shape);
+    const part = reshape(slice(vector, [at], [size]), shape);
     at += size;
     return part;
   });
 }
 
-/** One vector `[P]` from tensors shaped like the parameters, in order. */
+/** Parameters as views of θ `[P]`, in order. */
+export function splitParameters(model: Model, theta: Tensor): Tensor[] {
+  return split(model.parameters, theta);
+}
+
+/** Buffers as views of the running statistics `[R]`, in order. */
+export function splitBuffers(model: Model, running: Tensor): Tensor[] {
+  return split(model.buffers, running);
+}
+
+/** One vector from tensors shaped like the parameters (θ `[P]`) or the buffers (`[R]`), in order. */
 export function joinParameters(parts: readonly Tensor[]): Tensor {
   return concat(parts.map((part) => reshape(part, [part.size])));
 }
 
-/** Fresh parameters θ `[P]` by PyTorch's defaults, drawn from `random` in order. */
-export function initialise(model: Model, random: Random): Float32Array<ArrayBuffer> {
-  const theta = new Float32Array(model.size);
+function fresh(list: readonly Parameter[], random?: Random): Float32Array<ArrayBuffer> {
+  const vector = new Float32Array(elements(list));
   let at = 0;
-  for (const { shape, init, fanIn } of model.parameters) {
+  for (const { shape, init, fanIn } of list) {
     const size = sizeOf(shape);
     const bound = 1 / Math.sqrt(fanIn);
-    if (init === "uniform") theta.set(random.fill(size, -bound, bound), at);
-    else theta.fill(init === "one" ? 1 : 0, at, at + size);
+    if (init === "uniform") vector.set(random!.fill(size, -bound, bound), at);
+    else vector.fill(init === "one" ? 1 : 0, at, at + size);
     at += size;
   }
-  return theta;
+  return vector;
+}
+
+/** Fresh parameters θ `[P]` by PyTorch's defaults, drawn from `random` in order. */
+export function initialise(model: Model, random: Random): Float32Array<ArrayBuffer> {
+  return fresh(model.parameters, random);
+}
+
+/** Running statistics `[R]` before training: means 0 and variances 1. */
+export function initialBuffers(model: Model): Float32Array<ArrayBuffer> {
+  return fresh(model.buffers);
 }

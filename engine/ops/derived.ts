@@ -141,14 +141,50 @@ export function instanceNorm(x: Tensor, scale: Tensor, shift: Tensor, eps = 1e-5
   return groupNorm(x, x.shape[1] ?? 1, scale, shift, eps);
 }
 
+/** Mean and variance of each channel, `[C]` both. */
+export interface Moments {
+  readonly mean: Tensor;
+  readonly variance: Tensor;
+}
+
 /**
- * Batch norm of x `[N, C, H, W]` with the statistics of the batch.
+ * Mean and biased variance of each channel of x `[N, C, H, W]`, over all pixels of the batch. Images
+ * count by `weights` `[N]`, which add up to 1; equally when absent. One of weight 0 is left out.
+ * @throws ShapeError when x has not four axes, or there is not one weight an image.
+ */
+export function batchMoments(x: Tensor, weights?: Tensor): Moments {
+  const [n, c] = x.shape as [number, number];
+  if (x.rank !== 4 || (weights && (weights.rank !== 1 || weights.size !== n)))
+    throw new ShapeError(
+      `batchMoments: x must be [N, C, H, W] and weights [N], got ${showShape(x.shape)}${weights ? ` and ${showShape(weights.shape)}` : ""}`,
+    );
+  const average = (y: Tensor): Tensor =>
+    weights ? sum(mul(mean(y, [2, 3]), reshape(weights, [n, 1])), [0]) : mean(y, [0, 2, 3]);
+  const centre = average(x);
+  return {
+    mean: centre,
+    variance: average(square(sub(x, reshape(centre, [c, 1, 1])))),
+  };
+}
+
+/**
+ * Batch norm of x `[N, C, H, W]`, by default with the statistics of the batch; evaluation of a trained
+ * network gives those that were met in training.
  * @throws ShapeError when x has not four axes.
  */
-export function batchNorm(x: Tensor, scale: Tensor, shift: Tensor, eps = 1e-5): Tensor {
+export function batchNorm(
+  x: Tensor,
+  scale: Tensor,
+  shift: Tensor,
+  moments?: Moments,
+  eps = 1e-5,
+): Tensor {
   if (x.rank !== 4)
     throw new ShapeError(`batchNorm: x must be [N, C, H, W], got ${showShape(x.shape)}`);
-  return affine(standardise(x, [0, 2, 3], eps), scale, shift);
+  const { mean: centre, variance } = moments ?? batchMoments(x);
+  const channel = [scale.size, 1, 1];
+  const deviation = reshape(sqrt(add(variance, eps)), channel);
+  return affine(div(sub(x, reshape(centre, channel)), deviation), scale, shift);
 }
 
 /**

@@ -202,6 +202,14 @@ const shapes: readonly Wrong[] = [
     "batchNorm: x must be [N, C, H, W], got [1, 6, 2]",
   ],
   [
+    () => e.batchMoments(of([2, 6, 2])),
+    "batchMoments: x must be [N, C, H, W] and weights [N], got [2, 6, 2]",
+  ],
+  [
+    () => e.batchMoments(of([2, 6, 2, 2]), of([6])),
+    "batchMoments: x must be [N, C, H, W] and weights [N], got [2, 6, 2, 2] and [6]",
+  ],
+  [
     () => e.layerNorm(of([2, 3]), of([2]), of([2])),
     "layerNorm: scale must have the shape of the last axes of x, got [2] and [2, 3]",
   ],

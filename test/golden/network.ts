@@ -1,7 +1,8 @@
 /** @file Networks of golden cases, their parameters and labels. */
 import { concat, reshape, variable, type Tensor } from "../../engine/index.ts";
 import { buildModel, ModelError, type Model } from "../../models/index.ts";
-import type { Activation, Norm, Pool } from "../../models/convnet.ts";
+import type { Activation, Pool } from "../../models/convnet.ts";
+import type { Norm } from "../../models/layers.ts";
 import { fill } from "./fill.ts";
 
 /** Constructor arguments, named as in the published program. */

@@ -128,7 +128,8 @@ describe("a network's name", () => {
     expect(() => buildModel(name, digits)).toThrow(
       new ModelError(
         "network: must be one of ConvNet, ConvNetD1 … ConvNetD8, ConvNetW32 … ConvNetW1024, " +
-          `ConvNetNN|BN|LN|IN|GN, ConvNetAS|AR|AL, ConvNetNP|MP|AP, got "${name}"`,
+          "ConvNetNN|BN|LN|IN|GN, ConvNetAS|AR|AL|ASwish, ConvNetNP|MP|AP, MLP, LeNet, " +
+          `AlexNet[BN], VGG11|13|16|19[BN], ResNet18[BN][_AP], got "${name}"`,
       ),
     );
   });

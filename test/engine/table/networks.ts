@@ -29,6 +29,15 @@ const IMAGES: readonly Shape[] = [
   [40, 2, 5, 7],
 ];
 
+/** Positive, and 1 together. */
+const shares: Draw = (random, shape) => {
+  const parts = uniform(0, 1)(random, shape) as Float32Array;
+  const whole = parts.reduce((a, b) => a + b, 0);
+  return parts.map((part) => part / whole);
+};
+
+const joined = ({ mean, variance }: e.Moments): Tensor => e.concat([mean, variance]);
+
 type Norm = (x: Tensor, scale: Tensor, shift: Tensor) => Tensor;
 
 /** A norm with a scale and a shift of the shape that `affine` gives for the images. */
@@ -116,7 +125,39 @@ export const networks: Readonly<Record<string, Row>> = {
   },
   groupNorm: norms((x, scale, shift) => e.groupNorm(x, 2, scale, shift)),
   instanceNorm: norms(e.instanceNorm),
-  batchNorm: norms(e.batchNorm),
+  batchNorm: {
+    cases: [
+      ...norms((x, scale, shift) => e.batchNorm(x, scale, shift)).cases,
+      {
+        label: "[3, 2, 4, 5] with weighted statistics",
+        inputs: [input([3, 2, 4, 5]), input([2]), input([2]), input([3], shares)],
+        build: (x, scale, shift, w) => e.batchNorm(x, scale, shift, e.batchMoments(x, w)),
+      },
+      {
+        label: "[2, 3, 4, 4] with given statistics",
+        inputs: [
+          ...[[2, 3, 4, 4], [3], [3], [3]].map((shape) => input(shape)),
+          input([3], uniform(0.5, 2)),
+        ],
+        build: (x, scale, shift, mean, variance) =>
+          e.batchNorm(x, scale, shift, { mean: mean, variance: variance }),
+      },
+    ],
+  },
+  batchMoments: {
+    cases: IMAGES.flatMap((shape) => [
+      {
+        label: `[${shape.join(", ")}]`,
+        inputs: [input(shape)],
+        build: (x) => joined(e.batchMoments(x)),
+      },
+      {
+        label: `[${shape.join(", ")}], weighted`,
+        inputs: [input(shape), input([shape[0]!], shares)],
+        build: (x, w) => joined(e.batchMoments(x, w)),
+      },
+    ]),
+  },
   layerNorm: norms(e.layerNorm, (x) => x.slice(-3), [...IMAGES, [5, 1, 1, 13]]),
   avgPool: pools(e.avgPool, normal, { derivative: "multilinear" }),
   maxPool: pools(e.maxPool, distinct(2), {}),
