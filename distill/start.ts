@@ -60,13 +60,13 @@ export async function predictedCorrectly(
   ipc: number,
   random: Random,
 ): Promise<Uint32Array> {
-  const { dataset, teachers, trainer } = source;
+  const { dataset, teachers } = source;
   randomReal(dataset, ipc, random);
   const candidates = byClass(dataset, random);
   const chosen = candidates.map((): number[] => []);
   for (let teacher = 0; teacher < teachers.count; teacher++) {
     if (chosen.every((list) => list.length >= ipc)) break;
-    trainer.reset(lastSnapshot(teachers, teacher));
+    takeTeacher(source, teacher);
     for (const [k, list] of candidates.entries()) {
       // Few at a time: most are classified correctly, so few need to be asked.
       for (let at = 0; at < list.length && chosen[k]!.length < ipc; at += 2 * ipc) {
@@ -83,8 +83,10 @@ export async function predictedCorrectly(
   return Uint32Array.from(chosen.flat());
 }
 
-function lastSnapshot(teachers: TrajectoryBuffer, teacher: number): Float32Array<ArrayBuffer> {
-  return teachers.snapshot(teacher, teachers.meta.epochs);
+/** Makes the trainer's network a teacher after its last epoch. What is kept of one is parameters alone. */
+function takeTeacher({ teachers, trainer }: Source, teacher: number): void {
+  trainer.reset(teachers.snapshot(teacher, teachers.meta.epochs));
+  trainer.survey();
 }
 
 /**
@@ -95,13 +97,13 @@ export async function teacherLogits(
   source: Source,
   numbers: Uint32Array,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const { dataset, teachers, trainer } = source;
+  const { dataset, teachers } = source;
   const classes = dataset.classes.length;
   const all = new Float64Array(numbers.length * classes);
   const correct = new Float64Array(numbers.length * classes);
   const votes = new Uint32Array(numbers.length);
   for (let teacher = 0; teacher < teachers.count; teacher++) {
-    trainer.reset(lastSnapshot(teachers, teacher));
+    takeTeacher(source, teacher);
     const { logits, predicted } = await classify(source, Array.from(numbers));
     numbers.forEach((number, i) => {
       const right = predicted[i] === dataset.train.labels[number];

@@ -9,6 +9,7 @@ import {
   Program,
   repeat,
   reshape,
+  sub,
   sum,
   variable,
   type Gpu,
@@ -16,7 +17,13 @@ import {
   type Random,
   type Tensor,
 } from "../engine/index.ts";
-import { joinParameters, splitParameters, type Model } from "../models/index.ts";
+import {
+  initialBuffers,
+  joinParameters,
+  splitBuffers,
+  splitParameters,
+  type Model,
+} from "../models/index.ts";
 import { augment, drawRows, ROW } from "./augment.ts";
 import { gsamDirection, sgdStep, type GsamSettings, type SgdSettings } from "./optimiser.ts";
 import type { Strategy } from "./strategy.ts";
@@ -59,6 +66,10 @@ const POOL_BYTES = 64 * 2 ** 20;
 const STEPS = 64;
 /** Images that are classified at once. */
 const QUERIES = 256;
+/** What a step's statistics count for in the running ones, as in PyTorch. */
+const MOMENTUM = 0.1;
+/** Blocks of {@link QUERIES} images that running statistics are found from where there was no training. */
+const SURVEYED = 8;
 
 /**
  * A network under training. It owns a program: hold it by `using`.
@@ -128,10 +139,29 @@ export class Trainer implements Disposable {
     this.loaded = false;
   }
 
-  /** Sets the parameters θ `[P]` and forgets the momentum. */
+  /** Sets the parameters θ `[P]`; momentum and running statistics of batch norms start anew. */
   reset(theta: Float32Array<ArrayBuffer>): void {
     this.program.write("theta", theta);
     this.forgetMomentum();
+    if (this.model.buffers.length > 0) this.program.write("running", initialBuffers(this.model));
+  }
+
+  /**
+   * Finds the running statistics of batch norms for the current parameters from the set's images, as
+   * where parameters were kept alone: the mean over some blocks of images from all over the set.
+   */
+  survey(): void {
+    if (this.model.buffers.length === 0) return;
+    const { count } = this.set;
+    const blocks = Math.min(SURVEYED, Math.ceil(count / QUERIES));
+    for (let block = 0; block < blocks; block++) {
+      const indices = Array.from({ length: QUERIES }, (_, i) =>
+        Math.floor(((i * blocks + block) * count) / (blocks * QUERIES)),
+      );
+      this.program.write("queries", Float32Array.from(this.set.images(indices)));
+      this.program.write("share", Float32Array.of(1 / (block + 1)));
+      this.program.run("survey");
+    }
   }
 
   /** The momentum starts anew, as with a new optimiser. */
@@ -185,13 +215,21 @@ export class Trainer implements Disposable {
   /** Where training stands after all queued steps. */
   async state(): Promise<TrainerState> {
     const [theta, velocity] = await this.program.read("theta", "velocity");
-    return { theta, velocity, running: new Float32Array(0) };
+    return { theta, velocity, running: await this.running() };
   }
 
   /** Goes on from where a trainer stood. */
-  restore({ theta, velocity }: TrainerState): void {
+  restore({ theta, velocity, running }: TrainerState): void {
     this.program.write("theta", theta);
     this.program.write("velocity", velocity);
+    if (running.length > 0) this.program.write("running", running);
+  }
+
+  /** Running means and variances of all batch norms `[R]`, in the order of the model's buffers. */
+  async running(): Promise<Float32Array<ArrayBuffer>> {
+    if (this.model.buffers.length === 0) return new Float32Array();
+    const [running] = await this.program.read("running");
+    return running;
   }
 
   /** Sum of the minibatch losses since the last call. */
@@ -258,13 +296,16 @@ function padded(batches: readonly ArrayLike<number>[], width: number): number[] 
   return batches.flatMap((batch) => Array.from({ length: width }, (_, b) => batch[b] ?? batch[0]!));
 }
 
-/** A step on a minibatch of an upload, one a repetition; and logits of `queries`. */
+/**
+ * `train`: a step on a minibatch of an upload, one a repetition. `predict`: logits of `queries`.
+ * `survey`, where there are batch norms: their statistics of `queries` into the running ones.
+ */
 function trainingProcedures(
   model: Model,
   { capacity, steps, batch }: Sizes,
   gsam: GsamSettings | undefined,
   augmentation: Strategy,
-): { train: Procedure; predict: Procedure } {
+): Record<string, Procedure> {
   const { channels, size, classes } = model.task;
   const pool = variable("pool", [capacity, channels, size, size]);
   const targets = variable("targets", [capacity, classes]);
@@ -281,7 +322,7 @@ function trainingProcedures(
   const images = augment(gather(pool, index), draws, augmentation);
   const target = mul(gather(targets, index), reshape(weight, [batch, 1]));
   const lossAt = (parameters: readonly Tensor[]): Tensor =>
-    neg(sum(mul(target, logSoftmax(model.forward(parameters, images)))));
+    neg(sum(mul(target, logSoftmax(model.forward(parameters, images, weight)))));
   const gradientAt = (at: Tensor): Tensor => {
     const parameters = splitParameters(model, at);
     return joinParameters(grad(lossAt(parameters), parameters));
@@ -301,9 +342,20 @@ function trainingProcedures(
   });
   const parameters = splitParameters(model, theta);
   const queries = variable("queries", [QUERIES, channels, size, size]);
+  const train = { ...next, lossSum: add(lossSum, lossAt(parameters)) };
+  if (model.buffers.length === 0)
+    return { train, predict: { logits: model.forward(parameters, queries) } };
+
+  const running = variable("running", [initialBuffers(model).length]);
+  /** Running statistics, of which `share` is from now on from these images. */
+  const moved = (share: Tensor | number, x: Tensor, weights?: Tensor): Procedure => {
+    const { statistics } = model.train(parameters, x, weights);
+    return { running: add(running, mul(sub(joinParameters(statistics), running), share)) };
+  };
   return {
-    train: { ...next, lossSum: add(lossSum, lossAt(parameters)) },
-    predict: { logits: model.forward(parameters, queries) },
+    train: { ...train, ...moved(MOMENTUM, images, weight) },
+    predict: { logits: model.evaluate(parameters, splitBuffers(model, running), queries) },
+    survey: moved(setting("share"), queries),
   };
 }
 

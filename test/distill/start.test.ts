@@ -84,27 +84,30 @@ afterAll(() => {
 });
 
 /** A folder of teachers whose last snapshots are as said; the first ones know nothing. */
-function teachers(...lines: readonly Line[]): TrajectoryBuffer {
+function teachersOf(network: string, thetas: readonly (readonly number[])[]): TrajectoryBuffer {
   const path = join(folder, String(made++));
   mkdirSync(path);
-  const meta = teacherMeta({ dataset: "brightness", network: "ConvNetD1NN", width: 1, epochs: 1 });
-  lines.forEach((line, i) => {
-    const theta = Float32Array.from([...new Array<number>(model.size).fill(0), ...thetaOf(line)]);
-    writeTrajectory(teacherFile(path, i), meta, theta);
+  const meta = teacherMeta({ dataset: "brightness", network, width: 1, epochs: 1 });
+  thetas.forEach((theta, i) => {
+    const snapshots = [...new Array<number>(theta.length).fill(0), ...theta];
+    writeTrajectory(teacherFile(path, i), meta, Float32Array.from(snapshots));
   });
   return new TrajectoryBuffer(path);
 }
 
+const teachers = (...lines: readonly Line[]): TrajectoryBuffer =>
+  teachersOf("ConvNetD1NN", lines.map(thetaOf));
+
 const gpu = sharedGpu();
 
 describe("the start of a synthetic set", () => {
+  const set = {
+    count: split.count,
+    images: (indices: ArrayLike<number>) => split.images(indices),
+    targets: hardTargets(LABELS, 3),
+  };
   let trainer: Trainer;
   beforeAll(async () => {
-    const set = {
-      count: split.count,
-      images: (indices: ArrayLike<number>) => split.images(indices),
-      targets: hardTargets(LABELS, 3),
-    };
     trainer = await Trainer.compile(gpu(), model, set, 1);
   });
   afterAll(() => trainer[Symbol.dispose]());
@@ -198,6 +201,22 @@ describe("the start of a synthetic set", () => {
     it("are those of the last snapshot of the only teacher", async () => {
       const logits = await teacherLogits(source(right), numberOf(12, 1));
       expect([...logits]).toEqual([0, 7.5, 11, 0, -3.5, -11]);
+    });
+
+    it("with batch norm are by the statistics of the training images", async () => {
+      const network = buildModel("ConvNetD1W1BN", model.task);
+      using own = await Trainer.compile(gpu(), network, set, 1);
+      const [kernel, line] = [thetaOf(right).slice(0, 10), thetaOf(right).slice(10)];
+      // Scale 2 and shift 1: the pooled plane is max(0, 2 (m - mean) / deviation + 1).
+      const theta = [...kernel, 2, 1, ...line];
+      const from = { dataset, teachers: teachersOf("ConvNetD1BN", [theta]), trainer: own };
+      const logits = await teacherLogits(from, numberOf(12, 1));
+      // Brightness 1 … 12: mean 6.5, variance (12² - 1) / 12. A survey counts no image twice as often.
+      const pooled = [12, 1].map((m) => Math.max(0, (2 * (m - 6.5)) / Math.sqrt(143 / 12) + 1));
+      const expected = pooled.flatMap((m) => right.slope.map((k, i) => k * m + right.bias[i]!));
+      expected.forEach((z, i) => {
+        expect(Math.abs(logits[i]! - z)).toBeLessThan(0.05);
+      });
     });
 
     it("are the mean over the teachers that classify the image correctly", async () => {

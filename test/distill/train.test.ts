@@ -169,6 +169,20 @@ describe("training", () => {
     expect(relativeError(sgd.theta, plain.theta)).toBeGreaterThan(1e-4);
   });
 
+  it.each([undefined, { rho: 0.05, alpha: 0.3, adaptive: true }])(
+    "with batch norm and short minibatches goes as a plain loop in float64 does, by %o",
+    async (gsam) => {
+      const settings = { lr: 0.1, momentum: 0.9, weightDecay: 0.05 };
+      const batchNorm = buildModel("ConvNetD1W4BN", model.task);
+      using trainer = await Trainer.compile(gpu(), batchNorm, set, 3, { gsam });
+      const plain = new PlainTrainer(batchNorm, set, start, gsam);
+      trainer.reset(start);
+      for (const run of [trainer, plain]) run.train(order, settings);
+      expect(relativeError(await trainer.theta(), plain.theta)).toBeLessThan(2e-6);
+      expect((await trainer.takeLoss()) / plain.lossSum).toBeCloseTo(1, 6);
+    },
+  );
+
   it("by GSAM stays where it is, and finite, where there is no gradient", async () => {
     const flat = { ...set, targets: new Float32Array(set.targets.length) };
     const gsam = { rho: 0.05, alpha: 0.3, adaptive: true };
