@@ -1,5 +1,5 @@
 /** @file The files of a data set by relative path, in a folder or inside a zip or tar archive. */
-import { readdirSync, realpathSync, statSync } from "node:fs";
+import { readdirSync, realpathSync, statSync, type Stats } from "node:fs";
 import { basename, join } from "node:path";
 
 import { fileError } from "../files.ts";
@@ -57,7 +57,7 @@ export function openTree(path: string): Tree {
   if (stat.isDirectory()) return tree(path, folderFiles(path));
   const file = new OpenFile(path);
   try {
-    const files = archiveFiles(file, path) ?? [diskFile(path, basename(path))];
+    const files = archiveFiles(file, path) ?? [diskFile(path, basename(path), stat)];
     return tree(path, files, file);
   } catch (error) {
     file[Symbol.dispose]();
@@ -71,8 +71,7 @@ function tree(name: string, files: TreeFile[], held?: Disposable): Tree {
 }
 
 /** The file at `disk`, under the name that it has in a tree. */
-function diskFile(disk: string, path: string): TreeFile {
-  const stat = statSync(disk);
+function diskFile(disk: string, path: string, stat: Stats): TreeFile {
   const read = (length?: number): Uint8Array => {
     using file = new OpenFile(disk);
     return file.read(0, Math.min(length ?? file.size, file.size));
@@ -97,7 +96,7 @@ function folderFiles(root: string): TreeFile[] {
       const disk = join(folder, name);
       const stat = statSync(disk, { throwIfNoEntry: false });
       if (stat?.isDirectory()) walk(disk, `${prefix}${name}/`, [...above, real]);
-      if (stat?.isFile()) files.push(diskFile(disk, `${prefix}${name}`));
+      if (stat?.isFile()) files.push(diskFile(disk, `${prefix}${name}`, stat));
       if (files.length > MOST_FILES)
         throw new DataError(`${root}: must have at most ${MOST_FILES} files, got more`);
     }
