@@ -27,7 +27,7 @@ test("a student's step and the gradient through it have their golden values", as
   using gpu = await Gpu.open();
   const outcome = await unrollCase(gpu, oneStep!);
   if ("skipped" in outcome) throw new Error(`must be run, got skipped: ${outcome.skipped}`);
-  expect(outcome.checks.length).toBe(9);
+  expect(outcome.checks.length).toBe(18);
   expect(outcome.checks.filter(({ error, tolerance }) => !(error <= tolerance))).toEqual([]);
 });
 
