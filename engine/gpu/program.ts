@@ -24,6 +24,8 @@ export interface CompileOptions {
    * adapter; takes about a second. Default: `POTSTILL_TUNE` is 1. No result depends on it.
    */
   readonly tune?: boolean;
+  /** Stores and multiplies everything as f32, on a device of lower precision too. */
+  readonly precision?: "f32";
   /** Number of the kernel to take where there are several, or the last. For tests. @internal */
   readonly candidate?: number;
 }
@@ -138,10 +140,12 @@ export class Program implements Disposable {
   static async compile(
     gpu: Gpu,
     procedures: Readonly<Record<string, Procedure>>,
-    { fuse = true, tune = process.env["POTSTILL_TUNE"] === "1", candidate }: CompileOptions = {},
+    options: CompileOptions = {},
   ): Promise<Program> {
+    const { fuse = true, tune = process.env["POTSTILL_TUNE"] === "1", candidate } = options;
     const begun = performance.now();
-    const target = targetOf(gpu.facts);
+    const { precision = gpu.facts.precision } = options;
+    const target = targetOf({ ...gpu.facts, precision });
     const { tensors, assigned } = prepared(procedures, target);
     const tuner = new Tuner(gpu);
     const choose = candidate === undefined ? tuner.choose : always(candidate);

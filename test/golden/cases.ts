@@ -13,6 +13,7 @@ import { hardTargets, minibatches, Trainer } from "../../distill/train.ts";
 import { backwards, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
 import { augmentCase } from "./augmentation.ts";
 import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";
+import { whiteningCase } from "./whitening.ts";
 import { goldenParameters, networkOf, type NetworkArgs } from "./network.ts";
 
 /** A comparison of a case: its error, and what the error may be. */
@@ -259,4 +260,5 @@ export const caseRunners: Readonly<Record<string, (gpu: Gpu, c: never) => Promis
   "unroll.json": unrollCase,
   "teacher.json": teacherCase,
   "augment.json": augmentCase,
+  "zca.json": whiteningCase,
 };
