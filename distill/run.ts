@@ -186,9 +186,10 @@ export async function distil(
     return recording.iteration(record.iteration, current);
   };
   progress.start(`distil ipc ${ipc}`, iterations);
-  const score = scoreFor(context, recipe, random.stream("choice"), (choice) =>
-    appendMetrics(folder, { event: "choice", ipc, ...choice }),
-  );
+  const score = scoreFor(context, recipe, random.stream("choice"), (choice) => {
+    appendMetrics(folder, { event: "choice", ipc, ...choice });
+    recording.resume();
+  });
   let set: KeptSet;
   try {
     const matched = await match({

@@ -33,6 +33,10 @@ const titles: Record<Method, string> = {
   tesla: "distilled (TESLA)",
 };
 
+/** What a method is called in tables; one that is not known, as it is. */
+export const methodTitle = (method: string): string =>
+  Object.hasOwn(titles, method) ? titles[method as Method] : method;
+
 /** The rows as aligned text: accuracy in percent, mean ± standard deviation. */
 export function formatTable(rows: readonly ResultRow[]): string {
   const percent = (x: number): string => (100 * x).toFixed(1);

@@ -16,7 +16,7 @@ function files(folders: readonly string[], ending: string): { path: string; text
   );
 }
 
-const SOURCES = files(["engine", "models", "distill"], ".ts");
+const SOURCES = [".ts", ".tsx"].flatMap((ending) => files(["engine", "models", "distill"], ending));
 const TESTS = files(["test"], ".ts");
 const SHADERS = files(["shaders"], ".wgsl");
 

@@ -14,6 +14,7 @@ import { infoCommand } from "./info.ts";
 import { teachCommand } from "./teach.ts";
 import { rangeCommand } from "./range.ts";
 import { strictly, UsageError } from "./usage.ts";
+import { viewCommand } from "./view.ts";
 
 /** Errors that a user can mend: the message says all. Others are ours, and keep their stack. */
 const EXPECTED = [
@@ -38,7 +39,7 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
-const COMMANDS = ["teach", "distill", "compare", "range", "evaluate", "data", "info"];
+const COMMANDS = ["teach", "distill", "compare", "range", "evaluate", "data", "info", "view"];
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -52,6 +53,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(evaluateCommand)
     .command(dataCommand)
     .command(infoCommand)
+    .command(viewCommand)
     .demandCommand(1, `a command must be given: ${COMMANDS.join(", ")} (see --help)`);
   try {
     await strictly(parser, args, COMMANDS).parseAsync();

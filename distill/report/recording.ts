@@ -57,7 +57,7 @@ export class Recording {
   /** GPU memory of the program that begins to run now. Throws `FileError`. */
   planned(memory: PlannedMemory): void {
     this.note({ event: "memory", ipc: this.recipe.ipc, ...memory });
-    this.before = performance.now();
+    this.resume();
   }
 
   /** An iteration has ended; `current` reads the set where it is looked at. Throws `FileError`. */
@@ -67,7 +67,11 @@ export class Recording {
     const { ipc, iterations } = this.recipe;
     this.note({ event: "iteration", ipc, iteration, seconds: Number(seconds.toPrecision(6)), rss });
     if (isSnapshotIteration(iteration, iterations)) this.snapshot(iteration, await current());
-    // What looking takes is not the iteration's time.
+    this.resume();
+  }
+
+  /** The next iteration begins: what was done after the last one is not its time. */
+  resume(): void {
     this.before = performance.now();
   }
 

@@ -24,6 +24,7 @@ export interface Snapshot extends ImageShape {
 export interface SnapshotFile {
   readonly ipc: number;
   readonly iteration: number;
+  readonly name: string;
   readonly file: string;
 }
 
@@ -116,7 +117,7 @@ export function listSnapshots(run: string): SnapshotFile[] {
       const [, ipc, iteration] = /^ipc(\d+)-(\d+)\.safetensors$/.exec(name) ?? [];
       return iteration === undefined
         ? []
-        : [{ ipc: Number(ipc), iteration: Number(iteration), file: join(folder, name) }];
+        : [{ ipc: Number(ipc), iteration: Number(iteration), name, file: join(folder, name) }];
     })
     .sort((a, b) => a.ipc - b.ipc || a.iteration - b.iteration);
 }
