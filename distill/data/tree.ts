@@ -22,7 +22,7 @@ export interface TreeFile {
   readonly changed: number;
   /** All of it. Throws `FileError`. */
   bytes(): Uint8Array;
-  /** The first `length` bytes, or all when it has fewer. Throws `FileError`. */
+  /** The first `length` bytes (at most 128 KiB), or all when it has fewer. Throws `FileError`. */
   head(length: number): Uint8Array;
 }
 
@@ -41,6 +41,7 @@ const MOST_FILES = 4_000_000;
 /** A tar archive that is packed as a whole is unpacked in memory. */
 const MOST_UNPACKED = 2 ** 31;
 const TAR_MARK = 257;
+const MOST_HEAD = 1 << 17;
 
 /**
  * The files under a folder (hidden ones left out, links followed), of a zip or tar archive (a packed
@@ -115,10 +116,14 @@ function archiveFiles(file: OpenFile, path: string): TreeFile[] | undefined {
   const member = (
     { path: inner, size }: { path: string; size: number },
     bytes: () => Uint8Array,
-  ): TreeFile => ({
-    ...{ path: inner, name: `${path}, ${inner}`, size, changed: 0, bytes },
-    head: (length) => bytes().subarray(0, length),
-  });
+  ): TreeFile => {
+    // All of it is unpacked for its start, which is asked for more than once.
+    let start: Uint8Array | undefined;
+    return {
+      ...{ path: inner, name: `${path}, ${inner}`, size, changed: 0, bytes },
+      head: (length) => (start ??= bytes().slice(0, MOST_HEAD)).subarray(0, length),
+    };
+  };
   const tarMembers = (source: ByteSource) =>
     Array.from(tarFiles(source), (entry) => member(entry, () => entry.read()));
   if (isZip(head)) {
