@@ -2,7 +2,7 @@
 import type { DistilledFile, FloatTensor } from "../distilled.ts";
 import { numericArray, type NumericArray } from "../formats/array.ts";
 import { refusing } from "../formats/source.ts";
-import { classLogits, likeliest } from "../labels.ts";
+import { classLogits, EXACT, likeliest } from "../labels.ts";
 
 /** The likeliest class of each image, int64 `[N]`. */
 export function classArray({ labels, meta }: DistilledFile): NumericArray {
@@ -13,7 +13,7 @@ export function classArray({ labels, meta }: DistilledFile): NumericArray {
 /** The set with labels that leave no doubt. */
 export function hardened(file: DistilledFile): DistilledFile {
   const classes = file.meta.classes.length;
-  return { ...file, labels: classLogits(likeliest(file.labels, classes), classes) };
+  return { ...file, labels: classLogits(likeliest(file.labels, classes), classes, EXACT) };
 }
 
 /**
@@ -24,7 +24,7 @@ export function logitsOf({ data }: NumericArray, classes: number, source: string
   const bad = data.find((label) => !Number.isInteger(label) || label < 0 || label >= classes);
   if (bad !== undefined)
     return refusing(source)(`labels must be class numbers in 0..${classes - 1}`, bad);
-  return { shape: [data.length, classes], data: classLogits(data, classes) };
+  return { shape: [data.length, classes], data: classLogits(data, classes, EXACT) };
 }
 
 /** Any numbers as float32. */
