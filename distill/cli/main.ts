@@ -6,8 +6,9 @@ import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
 import { DistillError } from "../match.ts";
 import { RecipeError } from "../recipe.ts";
-import { dataCommand } from "./data.ts";
 import { compareCommand } from "./compare.ts";
+import { convertCommand } from "./convert.ts";
+import { dataCommand } from "./data.ts";
 import { distillCommand } from "./distill.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
@@ -39,7 +40,10 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
-const COMMANDS = ["teach", "distill", "compare", "range", "evaluate", "data", "info", "view"];
+const COMMANDS = [
+  ...["teach", "distill", "compare", "range", "evaluate"],
+  ...["convert", "data", "info", "view"],
+];
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -51,6 +55,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(compareCommand)
     .command(rangeCommand)
     .command(evaluateCommand)
+    .command(convertCommand)
     .command(dataCommand)
     .command(infoCommand)
     .command(viewCommand)

@@ -26,7 +26,7 @@ function emptyFolder(): string {
 }
 
 const ONE_OF_COMMANDS =
-  "the command must be one of teach, distill, compare, range, evaluate, data, info, view";
+  "the command must be one of teach, distill, compare, range, evaluate, convert, data, info, view";
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -56,7 +56,7 @@ const MISTAKES: readonly Mistake[] = [
   usage(
     "no command",
     [],
-    "a command must be given: teach, distill, compare, range, evaluate, data, info, view (see --help)",
+    "a command must be given: teach, distill, compare, range, evaluate, convert, data, info, view (see --help)",
   ),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
