@@ -188,11 +188,11 @@ async function iterate(
   const { program, options } = place;
   program.write("start", start);
   program.write("target", target);
-  const mask = depthMask(start.length, recipe.pad_ratio);
-  if (options.weighted) program.write("importance", mask);
+  const mask = options.weighted ? depthMask(start.length, recipe.pad_ratio) : undefined;
+  if (mask) program.write("importance", mask);
   await place.run(forwards(options));
   const step = options.nearest ? await goToNearest(place) : options.steps;
-  if (recipe.edf_ratio > 0) {
+  if (mask && recipe.edf_ratio > 0) {
     const [theta] = await program.read("theta");
     program.write("importance", withoutNearest(mask, theta, target, recipe.edf_ratio));
   }
