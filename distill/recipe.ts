@@ -52,7 +52,7 @@ const teachers = z.strictObject(
     /** How many trajectories the buffer holds. */
     experts: integer(1),
     epochs: integer(1),
-    /** Plain SGD, or GSAM, which FTD and DATM take. */
+    /** Plain SGD, or GSAM; by default the method's, FTD and DATM take GSAM. */
     optimizer: oneOf(["sgd", "gsam"]).default("sgd"),
     batch: integer(1).default(256),
     lr: positive.default(0.01),
@@ -243,10 +243,11 @@ export function resolveRecipe(
   overrides: RecipeOverrides,
   source = "command line",
 ): Recipe {
+  const { teachers: inherited, ...under } = underMethod(base, overrides);
   const merged = {
-    ...underMethod(base, overrides),
+    ...under,
     ...given(overrides),
-    teachers: { ...base.teachers, ...given(overrides.teachers) },
+    teachers: { ...(inherited as object), ...given(overrides.teachers) },
     evaluation: { ...base.evaluation, ...given(overrides.evaluation) },
   };
   return checkedRecipe(merged, () => source);

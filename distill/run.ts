@@ -194,6 +194,7 @@ export async function distil(
   try {
     const matched = await match({
       gpu,
+      continuous: recipe.teachers.line,
       model,
       recipe,
       teachers,

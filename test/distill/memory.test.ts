@@ -3,6 +3,8 @@
 import { expect, it } from "vitest";
 
 import { formatBytes, parseBytes } from "../../distill/memory.ts";
+import { resolveRecipe, type RecipeOverrides } from "../../distill/recipe.ts";
+import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 
 it.each([
   ["2GiB", 2 ** 31],
@@ -32,4 +34,14 @@ it("sizes are shown in the largest unit that suits", () => {
     "2.00 GiB",
     "1.23 GiB",
   ]);
+});
+
+it("a recipe's size is one of these, or refused", () => {
+  const digits = readRecipe(shippedRecipes().get("digits-ipc1")!);
+  const memoryOf = (memory: unknown) => resolveRecipe(digits, { memory } as RecipeOverrides).memory;
+  expect([memoryOf("512MiB"), memoryOf(7e8)]).toEqual(["512MiB", 7e8]);
+  expect(() => memoryOf("2 pies")).toThrow(
+    'command line: memory must be bytes, or a size like 2GiB or 512MiB, got "2 pies"',
+  );
+  expect(() => memoryOf(true)).toThrow("command line: memory must be a size, got true");
 });

@@ -22,23 +22,26 @@ const minimal = {
 };
 const of = (settings: object): Recipe => checkedRecipe({ ...minimal, ...settings }, () => "here");
 
-const decided = ({ labels, lr_y, gradient, ema_decay, sequential }: Recipe) => {
-  return { labels, lr_y, gradient, ema_decay, sequential };
+const decided = ({ labels, lr_y, gradient, ema_decay, sequential, teachers }: Recipe) => {
+  return { labels, lr_y, gradient, ema_decay, sequential, optimizer: teachers.optimizer };
 };
-const plain = { labels: "hard", lr_y: 0, gradient: "exact", ema_decay: 0, sequential: false };
+const plain = {
+  ...{ labels: "hard", lr_y: 0, gradient: "exact", ema_decay: 0, sequential: false },
+  optimizer: "sgd",
+};
 const growing = { current_max_start_epoch: 2, expansion_end_epoch: 100 };
 
 describe("a method", () => {
   it.each([
     ["mtt", {}],
-    ["ftd", { ema_decay: 0.999 }],
+    ["ftd", { ema_decay: 0.999, optimizer: "gsam" }],
     ["tesla", { labels: "soft", gradient: "tesla" }],
   ])("%s decides what the recipe does not say", (method, differences) => {
     expect(decided(of({ method, ...growing }))).toEqual({ ...plain, ...differences });
   });
 
   it("datm learns soft labels at a rate of the recipe's, and its range grows where it says how", () => {
-    const datm = { ...plain, labels: "soft", lr_y: 5 };
+    const datm = { ...plain, labels: "soft", lr_y: 5, optimizer: "gsam" };
     expect(decided(of({ lr_y: 5 }))).toEqual(datm);
     expect(decided(of({ lr_y: 5, ...growing }))).toEqual({ ...datm, sequential: true });
     expect(decided(of({ lr_y: 5, ...growing, sequential: false }))).toEqual(datm);
@@ -48,6 +51,8 @@ describe("a method", () => {
   it("gives way to what the recipe says", () => {
     const own = { labels: "soft", lr_y: 2, gradient: "tesla", ema_decay: 0.5 };
     for (const method of METHOD_NAMES) expect(of({ method, ...own })).toMatchObject(own);
+    const teachers = { ...minimal.teachers, optimizer: "sgd" };
+    expect(of({ lr_y: 1, teachers }).teachers.optimizer).toBe("sgd");
     expect(of({ labels: "hard" })).toMatchObject({ method: "datm", lr_y: 0 });
   });
 
@@ -67,6 +72,7 @@ describe("another method", () => {
   const base = of({ lr_y: 5, ...growing, ema_decay: 0.5 });
 
   it("over a recipe takes back what its method decided, but not what comes with it", () => {
+    expect(base.teachers.optimizer).toBe("gsam");
     expect(decided(resolveRecipe(base, { method: "mtt" }))).toEqual(plain);
     expect(resolveRecipe(base, { method: "tesla", lr_y: 3 })).toMatchObject({
       ...{ gradient: "tesla", labels: "soft", lr_y: 3, ema_decay: 0 },
@@ -83,7 +89,11 @@ describe("another method", () => {
       const path = join(folder, "mtt.yaml");
       writeFileSync(path, "extends: digits-ipc10\nmethod: mtt\n");
       const shipped = readRecipe(shippedRecipes().get("digits-ipc10")!);
-      expect(readRecipe(path)).toEqual({ ...shipped, ...plain, method: "mtt" });
+      const { optimizer, ...own } = plain;
+      expect(readRecipe(path)).toEqual({
+        ...{ ...shipped, ...own, method: "mtt" },
+        teachers: { ...shipped.teachers, optimizer },
+      });
     } finally {
       rmSync(folder, { recursive: true });
     }
