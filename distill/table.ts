@@ -49,7 +49,11 @@ export function formatTable(rows: readonly ResultRow[]): string {
     `${percent(row.mean)} ± ${percent(row.std)} %`,
     String(row.seeds),
   ]);
-  const lines = [["method", "images a class", "network", "test accuracy", "seeds"], ...cells];
+  return aligned([["method", "images a class", "network", "test accuracy", "seeds"], ...cells]);
+}
+
+/** Lines of equally many cells as text, each column as wide as its widest cell. */
+export function aligned(lines: readonly (readonly string[])[]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
   return lines
     .map((line) =>

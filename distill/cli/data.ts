@@ -1,5 +1,6 @@
 /** @file `potstill data`: which data sets are here, what is in them, and fetching those that are not. */
 import type { CommandModule } from "yargs";
+import { aligned } from "../table.ts";
 import { channelStatistics, DataError, type Source, type Split } from "../data/dataset.ts";
 import { download, md5Of } from "../data/download.ts";
 import { datasetNames, outlineOf } from "../data/known.ts";
@@ -35,16 +36,7 @@ export function formatSets(folder: string): string {
       whereabouts(name, folder),
     ];
   });
-  const lines = [["data set", "images", "classes", "training", "test", "files"], ...rows];
-  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return aligned([["data set", "images", "classes", "training", "test", "files"], ...rows]);
 }
 
 function whereabouts(name: string, folder: string): string {

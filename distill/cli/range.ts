@@ -6,6 +6,7 @@ import { openRunFolder } from "../files.ts";
 import { probeEpochs, proposeRange, type EpochProbe, type ProposedRange } from "../range.ts";
 import { recipeFlags } from "../recipe.ts";
 import { openRun, startOf, teachersOf } from "../run.ts";
+import { aligned } from "../table.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 import { recipeOptions, teachersFlag, workFor, type RecipeArguments } from "./settings.ts";
 
@@ -23,16 +24,9 @@ function formatRange(probes: readonly EpochProbe[], proposed: ProposedRange): st
     loss.toFixed(3),
     gradient.toExponential(1),
   ]);
-  const lines = [["epoch", "teacher moves", "matching loss", "gradient a pixel"], ...rows];
-  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  const table = lines.map((line) =>
-    line
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd(),
-  );
+  const table = aligned([["epoch", "teacher moves", "matching loss", "gradient a pixel"], ...rows]);
   const settings = Object.entries(proposed).map(([name, value]) => `--${name} ${value}`);
-  return [...table, "", `proposed: ${settings.join(" ")}`].join("\n");
+  return [table, "", `proposed: ${settings.join(" ")}`].join("\n");
 }
 
 export const rangeCommand: CommandModule<object, RangeArguments> = {
