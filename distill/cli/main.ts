@@ -40,7 +40,8 @@ export function reportError(error: unknown): 1 | 2 {
   return 1;
 }
 
-const COMMANDS = [
+/** All commands, in the order of the help. */
+export const COMMANDS = [
   ...["teach", "distill", "compare", "range", "evaluate"],
   ...["convert", "data", "info", "view"],
 ];

@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { COMMANDS } from "../../distill/cli/main.ts";
 import { shippedRecipes } from "../../distill/recipe-file.ts";
 import { contents, runCli } from "../support/run-cli.ts";
 
@@ -25,8 +26,7 @@ function emptyFolder(): string {
   return folder;
 }
 
-const ONE_OF_COMMANDS =
-  "the command must be one of teach, distill, compare, range, evaluate, convert, data, info, view";
+const ONE_OF_COMMANDS = `the command must be one of ${COMMANDS.join(", ")}`;
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -53,11 +53,7 @@ const digits = (mistake: string, args: readonly string[], says: string | RegExp)
 });
 
 const MISTAKES: readonly Mistake[] = [
-  usage(
-    "no command",
-    [],
-    "a command must be given: teach, distill, compare, range, evaluate, convert, data, info, view (see --help)",
-  ),
+  usage("no command", [], `a command must be given: ${COMMANDS.join(", ")} (see --help)`),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
     "a mistyped command",
