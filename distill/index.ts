@@ -22,6 +22,16 @@ export { probeEpochs, proposeRange, type EpochProbe, type ProposedRange } from "
 export { match, DistillError, type MatchOptions, type Matched } from "./match.ts";
 export { TrajectoryBuffer } from "./trajectory.ts";
 export { readDistilled, writeDistilled, type DistilledFile } from "./distilled.ts";
+export { readNpz, writeNpz } from "./exchange/npz.ts";
+export { readPictureFolder, writePictureFolder } from "./exchange/picture-folder.ts";
+export { readPublishedSet, writePublishedSet, type Told } from "./exchange/published-set.ts";
+export {
+  exportReplayBuffers,
+  importReplayBuffers,
+  replayBuffers,
+  type ExportOptions,
+  type TeacherTold,
+} from "./exchange/replay-buffer.ts";
 export { evaluate, type Accuracies, type EvaluationSettings } from "./evaluate.ts";
 export { syntheticSet, wholeSet } from "./baselines.ts";
 export { herding, kCenter } from "./coresets.ts";

@@ -5,8 +5,9 @@ import { buildModel, type Model } from "../../models/index.ts";
 import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "../strategy.ts";
 import type { Source } from "../data/dataset.ts";
 import { outlineOf, type Outline } from "../data/known.ts";
-import { describePreprocessing, normalise, type Preprocessing } from "../data/preprocess.ts";
+import { describePreprocessing, normalise, type Whitening } from "../data/preprocess.ts";
 import { loadSource } from "../data/registry.ts";
+import { fitWhitening, ZCA_EPS } from "../data/zca.ts";
 import { readDistilled, writeDistilled, type DistilledFile } from "../distilled.ts";
 import {
   isSet,
@@ -28,17 +29,17 @@ import {
 } from "../exchange/replay-buffer.ts";
 import { FileError, proveWritable } from "../files.ts";
 import { TrajectoryBuffer } from "../trajectory.ts";
-import { dataOption } from "./options.ts";
+import { commonOptions, progressFor, withAdapter, type CommonArguments } from "./options.ts";
 import { UsageError } from "./usage.ts";
 
-interface ConvertArguments {
+interface ConvertArguments extends CommonArguments {
   readonly in: string | undefined;
   readonly out: string | undefined;
   readonly to: Kind | undefined;
   readonly dataset: string | undefined;
-  readonly data: string | undefined;
   readonly network: string | undefined;
   readonly width: number | undefined;
+  readonly zca: boolean;
   readonly augmentation: string;
   readonly lr: number | undefined;
   readonly hard: boolean;
@@ -96,18 +97,34 @@ function taskBy({ in: path, dataset, network, width = WIDTH }: Paths) {
   return { dataset, network, width };
 }
 
-/** What the arguments say of a distilled set; data are loaded only where they are not known by name. */
+/** What the arguments say of a distilled set; data are loaded only where their constants are not known. */
 async function setBy(args: Paths): Promise<Told> {
   const { dataset, network, width } = taskBy(args);
-  const { augmentation, data } = args;
+  const { augmentation, data, zca } = args;
   const outline = outlineOf(dataset);
-  const known = outline?.normalisation ? outline : normalise(await loadSource(dataset, { data }));
-  // A network that does not suit the images is told now.
-  modelFor(known, network, width);
-  const preprocessing: Preprocessing =
-    "preprocessing" in known ? known.preprocessing : { kind: "normalise", ...known.normalisation! };
-  const { name, classes } = known;
+  if (!zca && outline?.normalisation) {
+    const { name, classes, normalisation } = outline;
+    modelFor(outline, network, width);
+    const preprocessing = { kind: "normalise", ...normalisation } as const;
+    return { dataset: name, classes, network, width, augmentation, preprocessing };
+  }
+  const source = await loadSource(dataset, { data });
+  const { name, classes } = source;
+  modelFor(source, network, width);
+  const preprocessing = zca ? await whiteningOf(args, source) : normalise(source).preprocessing;
   return { dataset: name, classes, network, width, augmentation, preprocessing };
+}
+
+/** The whitening of a data set's training images, which the device computes. */
+async function whiteningOf(args: Paths, source: Source): Promise<Whitening> {
+  const progress = progressFor(args);
+  progress.start("fit whitening", 100);
+  try {
+    const report = (part: number): void => progress.update(Math.floor(100 * part));
+    return await withAdapter(args, (gpu) => fitWhitening(gpu, source.train, source, { report }));
+  } finally {
+    progress.stop();
+  }
 }
 
 /** What files say themselves must be what the arguments say, where they say it. */
@@ -152,7 +169,9 @@ async function importTeachers(args: Paths): Promise<string> {
   const count = importReplayBuffers(replayBuffers(args.in), args.out, model, {
     dataset: dataset.name,
     data: dataset.id,
-    preprocessing: describePreprocessing(dataset.preprocessing),
+    preprocessing: args.zca
+      ? describePreprocessing({ kind: "zca", eps: ZCA_EPS })
+      : describePreprocessing(dataset.preprocessing),
     augmentation: args.augmentation,
     ...{ network, width },
     // Told by nobody: the published program's own.
@@ -202,6 +221,12 @@ function toldOptions<T>(yargs: Argv<T>) {
       group,
       describe: `The network's width [${WIDTH}]`,
     })
+    .option("zca", {
+      type: "boolean",
+      default: false,
+      group,
+      describe: "It is of whitened images, not of normalised ones",
+    })
     .option("augmentation", {
       type: "string",
       requiresArg: true,
@@ -221,7 +246,7 @@ export const convertCommand: CommandModule<object, ConvertArguments> = {
   command: "convert [in] [out]",
   describe: "Exchange distilled sets and trajectories with other programs",
   builder: (yargs) =>
-    dataOption(toldOptions(yargs))
+    commonOptions(toldOptions(yargs))
       .positional("in", {
         type: "string",
         describe:

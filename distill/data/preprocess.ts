@@ -23,7 +23,9 @@ export interface Whitening {
 export type Preprocessing = Normalising | Whitening;
 
 /** A preprocessing in words, the same for the same: what is made from its images carries it. */
-export function describePreprocessing(preprocessing: Preprocessing): string {
+export function describePreprocessing(
+  preprocessing: Normalising | Pick<Whitening, "kind" | "eps">,
+): string {
   if (preprocessing.kind === "zca") return `zca eps ${preprocessing.eps}`;
   const { mean, std } = preprocessing;
   return `normalise mean ${mean.join(" ")} std ${std.join(" ")}`;

@@ -109,6 +109,27 @@ describe("a distilled set", () => {
     });
   });
 
+  it("comes with the whitening of its data where it is told to be of whitened images", async () => {
+    await converted(published, at("a.safetensors"), ...ofDigits, "--zca", "--quiet");
+    const { images, meta } = readDistilled(at("a.safetensors"));
+    expect(images[0]).toBe(-1);
+    const { preprocessing } = meta;
+    if (preprocessing.kind !== "zca") throw new Error("it must be whitened");
+    const { mean, whiten, colour, eps } = preprocessing;
+    expect([mean.length, eps]).toEqual([64, 0.1]);
+    // W W⁻¹ is the identity.
+    for (const [i, j] of [
+      [0, 0],
+      [20, 20],
+      [3, 4],
+      [63, 0],
+    ] as const) {
+      let sum = 0;
+      for (let k = 0; k < 64; k++) sum += whiten[64 * i + k]! * colour[64 * k + j]!;
+      expect(sum).toBeCloseTo(i === j ? 1 : 0, 4);
+    }
+  });
+
   it("may get hard labels on the way", async () => {
     writeDistilled(at("a.safetensors"), sample);
     expect(await converted(at("a.safetensors"), at("b.npz"), "--hard")).toContain("hard labels");

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { writeDistilled } from "../../../distill/distilled.ts";
+import { readDistilled, writeDistilled } from "../../../distill/distilled.ts";
 import { hardened } from "../../../distill/exchange/labels.ts";
 import { readNpz, writeNpz } from "../../../distill/exchange/npz.ts";
 import {
@@ -14,10 +14,12 @@ import {
   readPublishedSet,
   writePublishedSet,
 } from "../../../distill/exchange/published-set.ts";
+import { FileError } from "../../../distill/files.ts";
 import { numericArray } from "../../../distill/formats/array.ts";
 import { decodeNpz, encodeNpz } from "../../../distill/formats/npy.ts";
 import { encodePt } from "../../../distill/formats/pt-write.ts";
 import { fixture } from "../../support/fixture.ts";
+import { surviveMutations } from "../../support/mutation.ts";
 import { pythonWith } from "../../support/python.ts";
 import { sample, whitened } from "./sample.ts";
 
@@ -87,6 +89,39 @@ describe("a distilled set as .npz", () => {
     const labels = numericArray("int64", [4], Float64Array.of(0, 1, 2, 0));
     writeFileSync(path, encodeNpz({ ...arrays, labels }));
     expect(() => readNpz(path)).toThrow(`${path}: labels must be class numbers in 0..1, got 2`);
+  });
+});
+
+describe("a damaged set", () => {
+  /** Damaged copies of a file, read from disk; messages name it `f`. */
+  function survive(name: string, read: () => unknown): void {
+    const path = join(folder, name);
+    const named = (bytes: Uint8Array): unknown => {
+      writeFileSync(path, bytes);
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof FileError)) throw error;
+        throw new FileError(error.message.replace(path, "f"));
+      }
+    };
+    surviveMutations(readFileSync(path), named, { refused: 300 });
+  }
+
+  it("as .npz is refused or read, 500 times", () => {
+    const path = join(folder, "set.npz");
+    writeNpz(path, whitened, { hard: true });
+    survive("set.npz", () => readNpz(path));
+  });
+
+  it("in the published layout is refused or read, 500 times", () => {
+    writePublishedSet(folder, sample);
+    survive("images_best.pt", () => readPublishedSet(folder, sample.meta));
+  });
+
+  it("as safetensors is refused or read, 500 times", () => {
+    writeDistilled(join(folder, "set.safetensors"), sample);
+    survive("set.safetensors", () => readDistilled(join(folder, "set.safetensors")));
   });
 });
 
