@@ -49,7 +49,7 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
   checkAlike(entries);
   const folder = beginRun(options.folder);
   const [first] = entries;
-  const base = openRun(gpu, first.work, folder, progress);
+  const base = await openRun(gpu, first.work, folder, progress);
   const baselines = new Map<number, ResultRow[]>();
   const distilled: ResultRow[] = [];
   const whole: ResultRow[] = [];
@@ -84,7 +84,7 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
       const run = beginRun(join(folder, entry.name));
       writeAtomic(join(run, "recipe.yaml"), recipeToYaml(recipe));
       recordData(run, entry.work.source);
-      const context = openRun(gpu, entry.work, run, progress);
+      const context = await openRun(gpu, entry.work, run, progress);
       await distil(context, recipe, await teachers(entry));
       const row = await scoreDistilled(context, recipe);
       recordAccuracy(run, row);
@@ -139,7 +139,15 @@ function onlyConclusions(progress: Progress): Progress {
 function checkAlike(entries: readonly Entry[]): void {
   const [first, ...others] = entries.map(({ work }) => work.recipe);
   for (const recipe of others)
-    for (const key of ["dataset", "per_class", "network", "width"] as const)
+    for (const key of [
+      "dataset",
+      "per_class",
+      "size",
+      "normalisation",
+      "zca",
+      "network",
+      "width",
+    ] as const)
       if (recipe[key] !== first![key])
         throw new RecipeError([
           `compare: every recipe's ${key} must be ${first![key]} as the first one's, got ${recipe[key]}`,

@@ -108,6 +108,8 @@ const recipe = z.strictObject(
     size: integer(1, 4096).optional(),
     /** Constants of the channels: the published ones where there are any, or the training images' own. */
     normalisation: oneOf(["published", "computed"]).default("published"),
+    /** Whether images are whitened (ZCA) instead. */
+    zca: yesOrNo.default(false),
     /** Images a class. */
     ipc: integer(1),
     network: name,
@@ -181,6 +183,7 @@ const teaching = recipe.pick({
   per_class: true,
   size: true,
   normalisation: true,
+  zca: true,
   network: true,
   width: true,
   seed: true,

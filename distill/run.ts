@@ -8,6 +8,7 @@ import { scoreFor } from "./choice.ts";
 import { DataError, type Dataset, type ImageShape, type Source } from "./data/dataset.ts";
 import { outlineOf } from "./data/known.ts";
 import { normalise } from "./data/preprocess.ts";
+import { whiten } from "./data/whitened.ts";
 import { loadSource, type SourceOptions } from "./data/registry.ts";
 import {
   checkPreprocessing,
@@ -89,15 +90,19 @@ export interface RunContext {
   readonly events?: EventFile | undefined;
 }
 
-/** The context of a run in `folder`, its data brought into the network's input space. */
-export function openRun(
+/**
+ * The context of a run in `folder`, its data brought into the network's input space.
+ * @throws FileError, DataError.
+ */
+export async function openRun(
   gpu: Gpu,
-  { source, model }: Work<Teaching>,
+  { recipe, source, model }: Work<Teaching>,
   folder: string,
   progress: Progress,
-): RunContext {
+): Promise<RunContext> {
   for (const note of source.notes ?? []) progress.log(note);
-  return { gpu, folder, progress, dataset: normalise(source), model };
+  const dataset = recipe.zca ? await whiten(gpu, source, { progress }) : normalise(source);
+  return { gpu, folder, progress, dataset, model };
 }
 
 /** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */

@@ -41,7 +41,7 @@ test("the digits are taught to a small network, and two iterations distil them",
     using gpu = await Gpu.open({ threads: "one" });
     beginRun(folder);
     const progress = createProgress({ quiet: true });
-    const context = openRun(gpu, await workOf(recipe), folder, progress);
+    const context = await openRun(gpu, await workOf(recipe), folder, progress);
     const teachers = await teachersOf(context, recipe);
     const { images, labels, lr } = await distil(context, recipe, teachers);
     expect([...images, ...labels, lr].every(Number.isFinite)).toBe(true);

@@ -59,7 +59,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
     const { recipe } = work;
     await withGpu(args, [work], async (gpu) => {
       const out = args.out ?? join("runs", `${work.source.name}-ipc${recipe.ipc}`);
-      const context = openRun(gpu, work, openRunFolder(out), progressFor(args));
+      const context = await openRun(gpu, work, openRunFolder(out), progressFor(args));
       // Teachers of another kind are refused before anything of an earlier run is replaced.
       const teachers = await teachersOf(context, recipe);
       const folder = beginRun(out);

@@ -49,7 +49,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
       const progress = progressFor(args);
       const runs = [];
       for (const work of works) {
-        const context = openRun(gpu, work, folder, progress);
+        const context = await openRun(gpu, work, folder, progress);
         runs.push({ context, teachers: await teachersOf(context, work.recipe) });
       }
       const rows = [await scoreWhole(runs[0]!.context, recipes[0]!)];

@@ -45,7 +45,7 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
     const folder =
       args.out ?? recipe.teachers.folder ?? join("runs", `${work.source.name}-teachers`);
     await withGpu(args, [work], async (gpu) => {
-      const context = openRun(gpu, work, folder, progressFor(args));
+      const context = await openRun(gpu, work, folder, progressFor(args));
       const { teachers } = await trainTeachers(context, recipe, folder);
       const last = teachers.map(({ meta }) => meta.testAccuracy.at(-1)!);
       const { mean, std } = summarise(last);

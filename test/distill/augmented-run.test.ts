@@ -38,7 +38,7 @@ async function run(overrides: RecipeOverrides) {
   const folder = join(root, String(runs++));
   beginRun(folder);
   const progress = createProgress({ quiet: true });
-  const context = openRun(gpu(), await workOf(recipe), folder, progress);
+  const context = await openRun(gpu(), await workOf(recipe), folder, progress);
   const teachers = await teachersOf(context, recipe);
   const { images } = await distil(context, recipe, teachers);
   const row = await scoreDistilled(context, recipe);

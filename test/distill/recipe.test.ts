@@ -55,6 +55,7 @@ describe("parseRecipe", () => {
     expect(parseRecipe(minimal, "r.yaml")).toEqual({
       dataset: "digits",
       normalisation: "published",
+      zca: false,
       ipc: 1,
       network: "ConvNetD2",
       width: 128,
@@ -308,9 +309,10 @@ describe("recipeToYaml", () => {
   it("puts the keys in the schema's order, whatever order they came in", () => {
     const reversed = Object.fromEntries(Object.entries(base).reverse()) as typeof base;
     expect(recipeToYaml(reversed)).toBe(recipeToYaml(base));
-    expect(Object.keys(parse(recipeToYaml(base)) as object).slice(0, 4)).toEqual([
+    expect(Object.keys(parse(recipeToYaml(base)) as object).slice(0, 5)).toEqual([
       "dataset",
       "normalisation",
+      "zca",
       "ipc",
       "network",
     ]);

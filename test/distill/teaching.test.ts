@@ -58,8 +58,9 @@ describe("resolveTeaching", () => {
   const base = parseRecipe(text(), "r.yaml");
 
   it("is what a recipe says of its teachers, with flags over it", () => {
-    const { dataset, network, width, seed, teachers, normalisation, dsa, dsa_strategy } = base;
-    const same = { dataset, normalisation, network, width, dsa, dsa_strategy };
+    const { dataset, normalisation, zca, network, width, seed, teachers } = base;
+    const { dsa, dsa_strategy } = base;
+    const same = { dataset, normalisation, zca, network, width, dsa, dsa_strategy };
     expect(resolveTeaching(base, {})).toEqual({ ...same, seed, teachers });
     expect(resolveTeaching(base, { seed: 4, teachers: { lr: 0.2 } })).toEqual({
       ...{ ...same, seed: 4 },

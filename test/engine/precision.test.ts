@@ -1,6 +1,13 @@
 /** @file Programs that store large intermediate tensors as f16: what that costs, and what it must not change. */
 import { describe, expect, test } from "vitest";
-import { AdapterError, Gpu, Program, Random, type HostData } from "../../engine/index.ts";
+import {
+  AdapterError,
+  Gpu,
+  Program,
+  Random,
+  type CompileOptions,
+  type HostData,
+} from "../../engine/index.ts";
 import { buildModel, initialise } from "../../models/index.ts";
 import { studentProcedures } from "../../distill/student.ts";
 
@@ -27,8 +34,11 @@ function values(): Record<string, HostData> {
 const NAMES = ["loss", "theta", "gradImages", "gradLabels"] as const;
 
 /** A matching loss and its gradients, with the bytes of slots that they took. */
-async function matching(gpu: Gpu): Promise<{ results: readonly Float32Array[]; slots: number }> {
-  using program = await Program.compile(gpu, procedures);
+async function matching(
+  gpu: Gpu,
+  options: CompileOptions = {},
+): Promise<{ results: readonly Float32Array[]; slots: number }> {
+  using program = await Program.compile(gpu, procedures, options);
   for (const [name, data] of Object.entries(values())) program.write(name, data);
   for (const [name, times] of [
     ["begin", 1],
@@ -71,6 +81,13 @@ describe.runIf(await hasHalves())("a student whose activations are f16", () => {
     // Something was rounded at all.
     expect(errors[2]).toBeGreaterThan(1e-6);
     expect(near.slots).toBeLessThan(0.65 * exact.slots);
+  });
+
+  test("may have programs that are f32 throughout, with the bits of an f32 device", async () => {
+    using whole = await Gpu.open();
+    using half = await Gpu.open({ precision: "f16" });
+    const exact = await matching(whole);
+    expect(await matching(half, { precision: "f32" })).toEqual(exact);
   });
 
   test("repeats bit for bit", async () => {
