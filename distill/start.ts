@@ -83,10 +83,16 @@ export async function predictedCorrectly(
   return Uint32Array.from(chosen.flat());
 }
 
-/** Makes the trainer's network a teacher after its last epoch. What is kept of one is parameters alone. */
+/** Makes the trainer's network a teacher after its last epoch. */
 function takeTeacher({ teachers, trainer }: Source, teacher: number): void {
-  trainer.reset(teachers.snapshot(teacher, teachers.meta.epochs));
-  trainer.survey();
+  const { epochs } = teachers.meta;
+  const theta = teachers.snapshot(teacher, epochs);
+  const running = teachers.runningAfter(teacher, epochs);
+  if (running.length === trainer.model.runningSize) trainer.reset(theta, running);
+  else {
+    trainer.reset(theta);
+    trainer.survey();
+  }
 }
 
 /**

@@ -127,7 +127,7 @@ export function teacherKind(recipe: Teaching, dataset: Dataset): TeacherKind {
 
 const sizesOf = (model: Model): SnapshotSizes => ({
   tensors: model.parameters.map(({ shape }) => sizeOf(shape)),
-  running: 0,
+  running: model.runningSize,
 });
 
 /** Trains a teacher, from where it was cut off if it was, and writes its file. */

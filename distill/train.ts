@@ -139,19 +139,20 @@ export class Trainer implements Disposable {
     this.loaded = false;
   }
 
-  /** Sets the parameters θ `[P]`; momentum and running statistics of batch norms start anew. */
-  reset(theta: Float32Array<ArrayBuffer>): void {
-    this.program.write("theta", theta);
-    this.forgetMomentum();
-    if (this.model.buffers.length > 0) this.program.write("running", initialBuffers(this.model));
+  /**
+   * Sets the parameters θ `[P]`; the momentum starts anew, and so do the running statistics `[R]` of
+   * batch norms unless they are given.
+   */
+  reset(theta: Float32Array<ArrayBuffer>, running = initialBuffers(this.model)): void {
+    this.restore({ theta, velocity: new Float32Array(this.model.size), running });
   }
 
   /**
-   * Finds the running statistics of batch norms for the current parameters from the set's images, as
-   * where parameters were kept alone: the mean over some blocks of images from all over the set.
+   * Finds the running statistics of batch norms for the current parameters from the set's images, where
+   * parameters were kept alone: the mean over some blocks of images from all over the set.
    */
   survey(): void {
-    if (this.model.buffers.length === 0) return;
+    if (!this.hasBuffers) return;
     const { count } = this.set;
     const blocks = Math.min(SURVEYED, Math.ceil(count / QUERIES));
     for (let block = 0; block < blocks; block++) {
@@ -215,21 +216,15 @@ export class Trainer implements Disposable {
   /** Where training stands after all queued steps. */
   async state(): Promise<TrainerState> {
     const [theta, velocity] = await this.program.read("theta", "velocity");
-    return { theta, velocity, running: await this.running() };
+    const [running] = this.hasBuffers ? await this.program.read("running") : [new Float32Array()];
+    return { theta, velocity, running };
   }
 
   /** Goes on from where a trainer stood. */
   restore({ theta, velocity, running }: TrainerState): void {
     this.program.write("theta", theta);
     this.program.write("velocity", velocity);
-    if (running.length > 0) this.program.write("running", running);
-  }
-
-  /** Running means and variances of all batch norms `[R]`, in the order of the model's buffers. */
-  async running(): Promise<Float32Array<ArrayBuffer>> {
-    if (this.model.buffers.length === 0) return new Float32Array();
-    const [running] = await this.program.read("running");
-    return running;
+    if (this.hasBuffers) this.program.write("running", running);
   }
 
   /** Sum of the minibatch losses since the last call. */
@@ -260,6 +255,11 @@ export class Trainer implements Disposable {
 
   [Symbol.dispose](): void {
     this.program[Symbol.dispose]();
+  }
+
+  /** Whether there are batch norms, which run statistics along. */
+  private get hasBuffers(): boolean {
+    return this.model.runningSize > 0;
   }
 
   /** Augmentations `[T, B, ROW]` of the next steps. */
@@ -343,10 +343,10 @@ function trainingProcedures(
   const parameters = splitParameters(model, theta);
   const queries = variable("queries", [QUERIES, channels, size, size]);
   const train = { ...next, lossSum: add(lossSum, lossAt(parameters)) };
-  if (model.buffers.length === 0)
+  if (model.runningSize === 0)
     return { train, predict: { logits: model.forward(parameters, queries) } };
 
-  const running = variable("running", [initialBuffers(model).length]);
+  const running = variable("running", [model.runningSize]);
   /** Running statistics, of which `share` is from now on from these images. */
   const moved = (share: Tensor | number, x: Tensor, weights?: Tensor): Procedure => {
     const { statistics } = model.train(parameters, x, weights);

@@ -166,6 +166,7 @@ export function network(
     parameters,
     size: elements(parameters),
     buffers,
+    runningSize: elements(buffers),
     mixesSamples: buffers.length > 0,
     forward: (values, x, weights) => train(values, x, weights).logits,
     train,

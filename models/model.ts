@@ -50,6 +50,8 @@ export interface Model {
    * order. None without batch norm.
    */
   readonly buffers: readonly Parameter[];
+  /** R, the length of the running statistics. */
+  readonly runningSize: number;
   /** Whether an image's logits depend on the other images of its batch (batch norm). */
   readonly mixesSamples: boolean;
   /**

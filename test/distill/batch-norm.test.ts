@@ -88,6 +88,9 @@ function evaluated(x: ArrayLike<number>, theta: ArrayLike<number>, running: Arra
   );
 }
 
+const runningOf = async (trainer: Trainer): Promise<Float32Array> =>
+  (await trainer.state()).running;
+
 const gpu = sharedGpu();
 
 describe("batch norms under training", () => {
@@ -108,22 +111,34 @@ describe("batch norms under training", () => {
 
   it("have running statistics that start at 0 and 1 and take up a tenth of each minibatch's", async () => {
     trainer.reset(start);
-    expect([...(await trainer.running())]).toEqual(fresh);
+    expect([...(await runningOf(trainer))]).toEqual(fresh);
     let expected = fresh;
     for (const batch of [...batches, ...batches]) {
       const met = statistics(batch, await trainer.theta());
       trainer.train([batch], settings);
       expected = expected.map((r, i) => 0.9 * r + 0.1 * met[i]!);
-      expect(relativeError(await trainer.running(), expected)).toBeLessThan(1e-6);
+      expect(relativeError(await runningOf(trainer), expected)).toBeLessThan(1e-6);
     }
     trainer.reset(start);
-    expect([...(await trainer.running())]).toEqual(fresh);
+    expect([...(await runningOf(trainer))]).toEqual(fresh);
+  });
+
+  it("go on with the statistics of a state that is restored", async () => {
+    trainer.reset(start);
+    trainer.train(batches, settings);
+    const state = await trainer.state();
+    trainer.train(batches, settings);
+    const after = await trainer.state();
+    trainer.reset(start);
+    trainer.restore(state);
+    trainer.train(batches, settings);
+    expect(await trainer.state()).toEqual(after);
   });
 
   it("are evaluated by them, each image by itself", async () => {
     trainer.reset(start);
     trainer.train([...batches, ...batches], settings);
-    const [theta, running] = [await trainer.theta(), await trainer.running()];
+    const [theta, running] = [await trainer.theta(), await runningOf(trainer)];
     const expected = ALL.flatMap((i) => evaluated(image(i), theta, running));
     const logits = await trainer.logits((indices) => set.images(indices), COUNT);
     expect(relativeError(logits, expected)).toBeLessThan(1e-6);
@@ -142,7 +157,7 @@ describe("batch norms under training", () => {
     const once = COUNT * PIXELS;
     const factor = (values / (values - 1)) * ((once - 1) / once);
     const expected = statistics(ALL, theta).map((s, i) => (i < WIDTH ? s : s * factor));
-    expect(relativeError(await trainer.running(), expected)).toBeLessThan(1e-6);
+    expect(relativeError(await runningOf(trainer), expected)).toBeLessThan(1e-6);
   });
 });
 
@@ -153,7 +168,7 @@ describe("a network without batch norm", () => {
     const theta = initialise(plain, new Random(3));
     trainer.reset(theta);
     trainer.survey();
-    expect(await trainer.running()).toEqual(new Float32Array());
+    expect(await runningOf(trainer)).toEqual(new Float32Array());
     expect(await trainer.theta()).toEqual(theta);
   });
 });

@@ -15,12 +15,14 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { Random } from "../../engine/index.ts";
 import { buildModel, initialise } from "../../models/index.ts";
+import { wholeSet } from "../../distill/baselines.ts";
 import type { Dataset, Split } from "../../distill/data/dataset.ts";
 import { loadDigits } from "../../distill/data/digits.ts";
 import { normalise } from "../../distill/data/preprocess.ts";
 import { FileError } from "../../distill/files.ts";
 import type { Progress } from "../../distill/progress.ts";
 import { resolveTeaching, type Teaching } from "../../distill/recipe.ts";
+import { accuracy, Trainer } from "../../distill/train.ts";
 import { givenTeachers, teach } from "../../distill/teacher.ts";
 import { readTrajectory, teacherFile, TrajectoryBuffer } from "../../distill/trajectory.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -87,7 +89,8 @@ afterEach(() => {
 
 const run = (recipe: Teaching, folder: string, progress: Progress = new Witness()) =>
   teach({
-    ...{ gpu: gpu(), dataset, model, recipe, progress },
+    ...{ gpu: gpu(), dataset, recipe, progress },
+    model: buildModel(recipe.network, model.task),
     folder: join(root, folder),
     random: new Random(recipe.seed).stream("teachers"),
   });
@@ -192,14 +195,15 @@ describe("teachers", () => {
 });
 
 describe("a teacher that was cut off", () => {
-  it.each<[string, Partial<Teaching["teachers"]>]>([
+  it.each<[string, Partial<Teaching["teachers"]>, string?]>([
+    ["with batch norm", { momentum: 0.9 }, "ConvNetD1W4BN"],
     ["by SGD with momentum", { momentum: 0.9, weight_decay: 1e-3 }],
     ["by GSAM, in float16", { optimizer: "gsam", precision: "float16" }],
     ["on augmented images", { augment: true }],
     ["of some epochs", { keep_epochs: "1..2" }],
     ["on a line", { line: true, keep_epochs: "1..4" }],
-  ])("%s goes on to the same bytes", async (_, teachers) => {
-    const recipe = teaching({ ...teachers, experts: 2, epochs: 5 });
+  ])("%s goes on to the same bytes", async (_, teachers, network = model.name) => {
+    const recipe = { ...teaching({ ...teachers, experts: 2, epochs: 5 }), network };
     await run(recipe, "whole");
     for (const epochs of [1, 4, 8]) {
       const cut = `cut ${epochs}`;
@@ -215,6 +219,23 @@ describe("a teacher that was cut off", () => {
       expect(going.epochs).toBeLessThan(12);
       expect(contents(join(root, cut))).toEqual(contents(join(root, "whole")));
     }
+  });
+
+  it("with batch norm has the running statistics of every snapshot", async () => {
+    const buffer = await run({ ...teaching({ epochs: 2 }), network: "ConvNetD1W4BN" }, "a");
+    const running = [0, 1, 2].map((epoch) => buffer.runningAfter(0, epoch));
+    expect([...running[0]!]).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+    expect(new Set(running.map(String)).size).toBe(3);
+    const { test } = dataset;
+    using trainer = await Trainer.compile(
+      gpu(),
+      buildModel("ConvNetD1W4BN", model.task),
+      wholeSet(dataset),
+      1,
+    );
+    trainer.reset(buffer.snapshot(0, 2), running[2]);
+    const logits = await trainer.logits((indices) => test.images(indices), test.count);
+    expect(accuracy(logits, test.labels)).toBe(buffer.teachers[0]!.meta.testAccuracy[1]);
   });
 
   it("begins anew, with a sentence, where what was saved is damaged", async () => {
