@@ -94,15 +94,24 @@ describe("a run", () => {
     expect(contents(again)).toEqual(contents(run));
   });
 
-  it("gives the same bytes when its times are taken, and a trace of it", async () => {
+  it("gives the same bytes when its times are taken, a trace of it, and TensorBoard's events", async () => {
     const [out, trace] = [join(root, "profiled"), join(root, "trace.json")];
     const { code, stdout, stderr } = await runCli(
-      [...tiny(7), "--out", out, "--profile", trace],
+      [...tiny(7), "--out", out, "--profile", trace, "--tensorboard"],
       root,
     );
     expect([code, stdout]).toEqual([0, finished[0]!.stdout]);
     expect(stderr).toMatch(/^kernel .*\n(?:.*\n)+trace: .*trace\.json, \d+ events\n$/);
-    expect(contents(out)).toEqual(contents(run));
+    const [[events] = [], ...others] = Object.entries(contents(out)).sort(
+      ([a], [b]) => Number(b.startsWith("tensorboard/")) - Number(a.startsWith("tensorboard/")),
+    );
+    expect(events).toMatch(/^tensorboard\/events\.out\.tfevents\./);
+    const logged = readFileSync(join(out, events!), "latin1");
+    for (const name of ["Grand_Loss", "Synthetic_LR", "Start_Epoch", "Progress"])
+      expect(logged.split(name).length - 1).toBe(3);
+    for (const name of ["Accuracy/ConvNetD2", "Max_Accuracy/ConvNetD2", "Std/ConvNetD2"])
+      expect(logged).toContain(name);
+    expect(Object.fromEntries(others)).toEqual(contents(run));
     const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as { traceEvents: object[] };
     expect(traceEvents.length).toBeGreaterThan(1000);
   });
