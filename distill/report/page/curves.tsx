@@ -141,15 +141,24 @@ function lossChart(curves: readonly Curve[], grid: Grid): Content {
   };
 }
 
+/** How often a start epoch was drawn in an interval of the grid. */
+interface Drawn {
+  readonly k: number;
+  readonly start: number;
+  readonly count: number;
+}
+
 /** How often each start epoch was drawn in each interval, and between which bounds. */
 function startChart(curves: readonly Curve[], grid: Grid): Content {
   const drawn = curves.map(({ colour, set }) => {
-    const counts = new Map<number, number>();
+    const cells = new Map<string, Drawn>();
     onGrid(grid, set.iterations.iteration, (k, place) => {
-      const cell = k + grid.x.length * set.iterations.start[place]!;
-      counts.set(cell, (counts.get(cell) ?? 0) + 1);
+      // On a line between snapshots a start may be between epochs.
+      const start = Math.round(10 * set.iterations.start[place]!) / 10;
+      const key = `${k}/${start}`;
+      cells.set(key, { k, start, count: (cells.get(key)?.count ?? 0) + 1 });
     });
-    return { colour, counts };
+    return { colour, cells: [...cells.values()] };
   });
   const bounds = curves.flatMap(({ label, colour, recipe, set }): Line[] => {
     const done = set.iterations.iteration.at(-1) ?? 0;
@@ -168,9 +177,7 @@ function startChart(curves: readonly Curve[], grid: Grid): Content {
       },
     ];
   });
-  const starts = drawn.flatMap(({ counts }) =>
-    [...counts.keys()].map((cell) => Math.floor(cell / grid.x.length)),
-  );
+  const starts = drawn.flatMap(({ cells }) => cells.map(({ start }) => start));
   const limits = bounds.flatMap(({ values }) => values).filter((value) => value !== null);
   const all = [...starts, ...limits];
   const range: [number, number] =
@@ -191,17 +198,16 @@ const greatest = (a: number, b: number): number => Math.max(a, b);
 function drawStarts(
   plot: uPlot,
   grid: Grid,
-  { colour, counts }: { colour: number; counts: ReadonlyMap<number, number> },
+  { colour, cells }: { colour: number; cells: readonly Drawn[] },
 ): void {
   const { ctx, bbox } = plot;
-  const columns = grid.x.length;
-  const size = Math.max(3 * devicePixelRatio, bbox.width / columns);
-  const most = Math.max(1, ...counts.values());
+  const size = Math.max(3 * devicePixelRatio, bbox.width / grid.x.length);
+  const most = cells.map(({ count }) => count).reduce(greatest, 1);
   ctx.save();
   ctx.fillStyle = resolvedColour(`--series-${colour}`);
-  for (const [cell, count] of counts) {
-    const x = plot.valToPos(grid.x[cell % columns]!, "x", true);
-    const y = plot.valToPos(Math.floor(cell / columns), "y", true);
+  for (const { k, start, count } of cells) {
+    const x = plot.valToPos(grid.x[k]!, "x", true);
+    const y = plot.valToPos(start, "y", true);
     ctx.globalAlpha = 0.2 + (0.5 * count) / most;
     ctx.fillRect(x - size / 2, y - 2 * devicePixelRatio, size, 4 * devicePixelRatio);
   }
