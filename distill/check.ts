@@ -9,7 +9,7 @@
  * same parameters too, where one has that.
  */
 import { Program, type Gpu, type HostData, type Random } from "../engine/index.ts";
-import type { Model } from "../models/index.ts";
+import { hasWidth, type Model } from "../models/index.ts";
 import { studentProcedures, type GradientKind, type StudentOptions } from "./student.ts";
 import { backwards, forwards, runAll } from "./unroll.ts";
 
@@ -186,4 +186,18 @@ async function slopeOf(
     slopes.push(((await lossAt(h, direction)) - (await lossAt(-h, direction))) / (2 * h));
   const gaps = slopes.slice(1).map((slope, i) => Math.abs(slope - slopes[i]!));
   return slopes[1 + gaps.indexOf(Math.min(...gaps))]!;
+}
+
+/** Parts of a ConvNet's name that have kinks, and smooth activations. */
+const KINKS = /ASwish|AS|AR|AL|MP/g;
+
+/**
+ * The name of the network with smooth functions in place of those with kinks, and as many parameters;
+ * the same where it has none; undefined for networks that have no such settings.
+ */
+export function smoothNetwork(name: string): string | undefined {
+  if (!hasWidth(name)) return undefined;
+  if (name.includes("AS") && !name.includes("MP")) return name;
+  const activation = name.includes("AS") && !name.includes("ASwish") ? "AS" : "ASwish";
+  return `${name.replace(KINKS, "")}${activation}${name.includes("MP") ? "AP" : ""}`;
 }

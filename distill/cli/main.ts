@@ -6,6 +6,7 @@ import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
 import { DistillError } from "../match.ts";
 import { RecipeError } from "../recipe.ts";
+import { checkGradientCommand } from "./check-gradient.ts";
 import { compareCommand } from "./compare.ts";
 import { convertCommand } from "./convert.ts";
 import { dataCommand } from "./data.ts";
@@ -42,7 +43,7 @@ export function reportError(error: unknown): 1 | 2 {
 
 /** All commands, in the order of the help. */
 export const COMMANDS = [
-  ...["teach", "distill", "compare", "range", "evaluate"],
+  ...["teach", "distill", "compare", "range", "check-gradient", "evaluate"],
   ...["convert", "data", "info", "view"],
 ];
 
@@ -55,6 +56,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .command(distillCommand)
     .command(compareCommand)
     .command(rangeCommand)
+    .command(checkGradientCommand)
     .command(evaluateCommand)
     .command(convertCommand)
     .command(dataCommand)

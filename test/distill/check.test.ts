@@ -1,13 +1,20 @@
 /** @file The check of gradients: it agrees with a true one, and finds a false one. */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { describe, expect, it } from "vitest";
 
 import { Random } from "../../engine/index.ts";
 import { buildModel, initialise } from "../../models/index.ts";
-import { compareGradients, type CheckOptions } from "../../distill/check.ts";
+import { compareGradients, smoothNetwork, type CheckOptions } from "../../distill/check.ts";
+import { formatComparisons, verdict } from "../../distill/cli/check-gradient.ts";
+import { DistillError } from "../../distill/match.ts";
 import { studentVariables, type StudentOptions } from "../../distill/student.ts";
 import { minibatchTables } from "../../distill/unroll.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { runCli } from "../support/run-cli.ts";
 
 const task = { channels: 1, size: 6, classes: 3 };
 const kinks = buildModel("ConvNetD1W4", task);
@@ -70,5 +77,65 @@ describe("the check of gradients", () => {
     const rows = await compareGradients(gpu(), check);
     expect(rows.map(({ quantity }) => quantity)).toEqual(["labels"]);
     expect(rows[0]!.smooth).toBeLessThan(2e-3);
+  });
+});
+
+describe("the smooth network of one with kinks", () => {
+  it.each([
+    ["ConvNet", "ConvNetASwish"],
+    ["ConvNetD2W16ALMP", "ConvNetD2W16ASwishAP"],
+    ["ConvNetD3ASMP", "ConvNetD3ASAP"],
+    ["ConvNetD3ASwish", "ConvNetD3ASwish"],
+    ["ResNet18", undefined],
+  ])("of %s is %s", (name, smooth) => {
+    expect(smoothNetwork(name)).toBe(smooth);
+    if (smooth === undefined) return;
+    const [one, other] = [name, smooth].map((n) => buildModel(n, { ...task, size: 16 }));
+    expect(other!.parameters).toEqual(one!.parameters);
+  });
+});
+
+describe("potstill check-gradient", () => {
+  const row = { quantity: "lr", norm: 2, differences: 0.0123, smooth: undefined } as const;
+  const rows = [{ ...row, teslaError: 1.5, teslaCosine: 0.25 }];
+
+  it("prints a table of a recipe's gradients, and what it says", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "potstill-check-"));
+    try {
+      const small = "--width 4 --syn_steps 3 --expert_epochs 1 --max_start_epoch 1 --seed 2";
+      const teachers = "--teachers.experts 1 --teachers.epochs 1 --teachers.batch 256";
+      const args = `check-gradient digits --ipc 1 ${small} ${teachers} --quiet --out ${folder}`;
+      const { code, stdout, stderr } = await runCli(args.split(" "));
+      expect([code, stderr]).toEqual([0, expect.not.stringContaining("Error")]);
+      const lines = stdout.trimEnd().split("\n");
+      expect(lines[0]).toBe(
+        "gradient of  norm     differences, ConvNetD2  differences, ConvNetD2ASwish  TESLA's error  TESLA's cosine",
+      );
+      const names = lines.slice(1, 4).map((line) => line.split(" ")[0]);
+      expect(names).toEqual(["images", "labels", "lr"]);
+      expect(lines.at(-1)).toMatch(
+        /^The exact gradient agrees with differences to 0\.\d+ %\. ConvNetD2 has kinks, /,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("leaves out the smooth network's column where there is none", () => {
+    expect(formatComparisons(rows, "ResNet18", undefined).split("\n")).toEqual([
+      "gradient of  norm     differences, ResNet18  TESLA's error  TESLA's cosine",
+      "lr           2.00e+0  1.2 %                  150 %          0.2500",
+    ]);
+    expect(verdict(rows, "ResNet18", undefined)).toContain("ResNet18 has kinks");
+  });
+
+  it("fails where the exact gradient and differences disagree", () => {
+    expect(() => verdict(rows, "ConvNetAS", "ConvNetAS")).toThrow(
+      new DistillError(
+        "check-gradient: the exact gradient must agree with differences to 1 %, got 1.2 % for ConvNetAS",
+      ),
+    );
+    const smooth = [{ ...rows[0]!, smooth: 0.002 }];
+    expect(verdict(smooth, "ConvNet", "ConvNetASwish")).toMatch(/to 0\.2 %\. ConvNet has kinks/);
   });
 });
