@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { recordData } from "../data/record.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
+import { planMatching } from "../match.ts";
 import { recipeToYaml } from "../recipe-file.ts";
 import { recipeFlags } from "../recipe.ts";
 import { beginRun, distil, openRun, recordAccuracy, scoreDistilled, teachersOf } from "../run.ts";
@@ -58,6 +59,8 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
     const work = await workFor({ ...args }, flags, "distill");
     const { recipe } = work;
     await withGpu(args, [work], async (gpu) => {
+      // What cannot fit is told before teachers are trained.
+      planMatching(work.model, recipe, recipe.ipc * work.source.classes.length, gpu.facts);
       const out = args.out ?? join("runs", `${work.source.name}-ipc${recipe.ipc}`);
       const context = await openRun(gpu, work, openRunFolder(out), progressFor(args));
       // Teachers of another kind are refused before anything of an earlier run is replaced.

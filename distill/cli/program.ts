@@ -1,7 +1,8 @@
 /** @file `potstill info --program`: what a matching program does, launch by launch. */
 import { Program, showBytes, showFlops, type Gpu, type Step } from "../../engine/index.ts";
-import { buildModel, isNetwork, type Model } from "../../models/index.ts";
-import { matchingProcedures } from "../placement.ts";
+import { buildModel, isNetwork } from "../../models/index.ts";
+import { matchingOptions } from "../match.ts";
+import { matchingProcedures, type MatchingOptions } from "../placement.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { modelOf } from "../run.ts";
 import { UsageError } from "./usage.ts";
@@ -15,22 +16,22 @@ export const SIZES = {
   batch: "Images in a minibatch [10, or the recipe's]",
   images: "Synthetic images in all [as many as in a minibatch, or the recipe's]",
   steps: "Steps of the student [10, or the recipe's]",
+  micro: "Images of a minibatch at once [all of them, or the recipe's]",
 } as const;
 
 /** What flags give of {@link SIZES}. */
 export type GivenSizes = Readonly<Partial<Record<keyof typeof SIZES, number | undefined>>>;
 
-/** Procedures of the program, in the order of an iteration. */
-export const PROCEDURES = ["begin", "step", "turn", "adjoint", "update"] as const;
+/** Procedures that a program may have, in the order of an iteration. */
+export const PROCEDURES = [
+  ...(["begin", "stepPart", "step", "measure", "turn"] as const),
+  ...(["recall", "adjointPart", "adjoint", "update"] as const),
+] as const;
 export type Procedure = (typeof PROCEDURES)[number];
 
 /** A program to be shown: the student's options, and the network's settings for its title. */
-export interface Shown {
+export interface Shown extends MatchingOptions {
   readonly title: string;
-  readonly model: Model;
-  readonly images: number;
-  readonly batch: number;
-  readonly steps: number;
 }
 
 const isSize = (n: number): boolean => Number.isInteger(n) && n >= 1;
@@ -62,7 +63,12 @@ export async function shownProgram(name: string, given: GivenSizes): Promise<Sho
     width === undefined ? {} : { width },
   );
   const title = `${network}, ${model.size} parameters, images [${channels}, ${size}, ${size}], batch ${batch} of ${images} images, ${steps} steps`;
-  return { title, model, images, batch, steps };
+  const micro = given.micro ?? recipe?.micro_batch;
+  return {
+    ...(recipe ? matchingOptions(model, recipe, images) : {}),
+    ...{ title, model, images, batch, steps },
+    ...(micro === undefined ? {} : { micro }),
+  };
 }
 
 /** A launch as JSON: places are variables by name, slots by number. */
@@ -106,8 +112,10 @@ export async function describeProgram(
   shown: Shown,
   { procedure, json, run }: DescribeOptions,
 ): Promise<string> {
-  using program = await Program.compile(gpu, matchingProcedures(shown));
-  const procedures = procedure === undefined ? PROCEDURES : [procedure];
+  const all = matchingProcedures(shown);
+  using program = await Program.compile(gpu, all);
+  const procedures =
+    procedure === undefined ? PROCEDURES.filter((name) => name in all) : [procedure];
   if (run) for (const name of procedures) program.run(name, PROFILED_RUNS);
   await program.done();
   if (!json) return `${shown.title}\n\n${formatProgram(program, procedures)}`;

@@ -99,7 +99,7 @@ const MISTAKES: readonly Mistake[] = [
   usage(
     "an unknown procedure",
     ["info", "--program", "ConvNetD3", "--procedure", "leap"],
-    '--procedure must be one of "begin", "step", "turn", "adjoint", "update", got "leap"',
+    '--procedure must be one of "begin", "stepPart", "step", "measure", "turn", "recall", "adjointPart", "adjoint", "update", got "leap"',
   ),
   usage(
     "a size that is no number",
@@ -135,6 +135,16 @@ const MISTAKES: readonly Mistake[] = [
     "an unknown adapter",
     ["--adapter", "Voodoo 2"],
     /^adapter: must be hardware, lavapipe, swiftshader, null or part of an adapter's name, got "Voodoo 2" where there is .+$/,
+  ),
+  digits(
+    "less memory than matching takes",
+    ["--memory", "20KiB"],
+    /^memory: must be at least [\d.]+ KiB for 1 of batch_syn's 10 images at once, got 20\.0 KiB$/,
+  ),
+  digits(
+    "labels that are hard and learned",
+    ["--labels", "hard", "--lr_y", "1"],
+    "command line: lr_y must be 0 with hard labels, which are not learned, got 1",
   ),
   digits("ipc 0", ["--ipc", "0"], "command line: ipc must be an integer from 1, got 0"),
   digits(
