@@ -33,7 +33,7 @@ import type { EventFile } from "./report/tensorboard.ts";
 import { randomReal, startingSet, type SyntheticSet } from "./start.ts";
 import { strategiesOf, strategyText } from "./strategy.ts";
 import { resultRow, type ResultRow } from "./table.ts";
-import { givenTeachers, teach } from "./teacher.ts";
+import { givenTeachers, teach, type Lanes } from "./teacher.ts";
 import { Trainer, type TrainingSet } from "./train.ts";
 import { TrajectoryBuffer } from "./trajectory.ts";
 
@@ -86,6 +86,8 @@ export interface RunContext {
   readonly progress: Progress;
   readonly dataset: Dataset;
   readonly model: Model;
+  /** More devices, where teachers can be trained at the same time. */
+  readonly lanes?: Lanes | undefined;
   /** Is told what TensorBoard is to show, if anything. */
   readonly events?: EventFile | undefined;
 }
@@ -111,12 +113,12 @@ const randomOf = (recipe: Teaching, purpose: string): Random =>
 
 /** The recipe's teachers in the folder, trained unless they are there. Throws as {@link teach}. */
 export function trainTeachers(
-  { gpu, progress, dataset, model }: RunContext,
+  { gpu, lanes, progress, dataset, model }: RunContext,
   recipe: Teaching,
   folder: string,
 ): Promise<TrajectoryBuffer> {
   const random = randomOf(recipe, "teachers");
-  return teach({ gpu, dataset, model, recipe, folder, random, progress });
+  return teach({ gpu, lanes, dataset, model, recipe, folder, random, progress });
 }
 
 /**

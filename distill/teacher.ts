@@ -15,8 +15,18 @@ import { accuracy, minibatches, Trainer, type TrainerState } from "./train.ts";
 import { readTrajectory, teacherFile, TrajectoryBuffer } from "./trajectory.ts";
 import { removeUnfinished, UnfinishedTeacher } from "./unfinished.ts";
 
+/** Devices that can work at the same time without slowing each other down. */
+export interface Lanes {
+  /** How many, the one that is open included. */
+  readonly most: number;
+  /** Opens another. */
+  open(): Promise<Gpu>;
+}
+
 export interface TeachOptions {
   readonly gpu: Gpu;
+  /** Where several teachers can be trained at a time; one after the other when absent. */
+  readonly lanes?: Lanes | undefined;
   readonly dataset: Dataset;
   readonly model: Model;
   readonly recipe: Teaching;
@@ -36,38 +46,81 @@ const SAVING = 0.05;
  * when a teacher's parameters do not stay finite.
  */
 export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
-  const { gpu, dataset, model, recipe, folder, progress } = options;
-  const { experts, epochs, batch, optimizer, rho, alpha, adaptive } = recipe.teachers;
+  const { gpu, lanes, dataset, model, recipe, folder, progress } = options;
+  const { experts, epochs } = recipe.teachers;
   openRunFolder(folder);
   const kind = teacherKind(recipe, dataset);
-  const files = Array.from({ length: experts }, (_, expert) => teacherFile(folder, expert));
-  const finished = files.map((file) => existsSync(file));
-  for (const [expert, file] of files.entries()) {
-    if (!finished[expert]) continue;
-    checkKind(file, kind);
-    removeUnfinished(file);
-  }
-  const there = finished.filter(Boolean).length;
-  if (there === experts) return new TrajectoryBuffer(folder, experts);
-
-  const bytes =
-    (experts - there) * storedEpochs(kind).length * rowBytes(sizesOf(model), kind.precision);
-  const known = there > 0 ? ` (${there} are there)` : "";
-  progress.log(`teachers: ${experts}${known} in ${folder}, ${showBytes(bytes)} to write`);
-  const gsam = optimizer === "gsam" ? { rho, alpha, adaptive } : undefined;
-  const augmentation = teacherStrategy(recipe);
-  const set = wholeSet(dataset);
-  using trainer = await Trainer.compile(gpu, model, set, batch, { gsam, augmentation });
-  progress.start("teachers", experts * epochs);
-  try {
-    for (const [expert, file] of files.entries()) {
-      if (!finished[expert]) await trainOne(trainer, options, kind, expert, file);
-      progress.update((expert + 1) * epochs);
+  const missing: number[] = [];
+  for (let expert = 0; expert < experts; expert++) {
+    const file = teacherFile(folder, expert);
+    if (!existsSync(file)) missing.push(expert);
+    else {
+      checkKind(file, kind);
+      removeUnfinished(file);
     }
+  }
+  if (missing.length === 0) return new TrajectoryBuffer(folder, experts);
+
+  const there = experts - missing.length;
+  const count = Math.min(lanes?.most ?? 1, missing.length);
+  const bytes = showBytes(missing.length * teacherSize(recipe, model).bytes);
+  progress.log(
+    `teachers: ${experts}${there > 0 ? ` (${there} are there)` : ""} in ${folder}, ${bytes} to write${count > 1 ? `, ${count} at a time` : ""}`,
+  );
+  progress.start("teachers", experts * epochs);
+  const others: Gpu[] = [];
+  try {
+    while (others.length < count - 1) others.push(await lanes!.open());
+    await trainAll(options, kind, missing, [gpu, ...others]);
   } finally {
     progress.stop();
+    for (const other of others) other[Symbol.dispose]();
   }
   return new TrajectoryBuffer(folder, experts);
+}
+
+/** Trains teachers by their numbers, each on the first device that is free; the first error ends all. */
+async function trainAll(
+  options: TeachOptions,
+  kind: TeacherKind,
+  numbers: readonly number[],
+  devices: readonly Gpu[],
+): Promise<void> {
+  const { dataset, model, recipe, folder, progress } = options;
+  const { experts, epochs, batch, optimizer, rho, alpha, adaptive } = recipe.teachers;
+  const gsam = optimizer === "gsam" ? { rho, alpha, adaptive } : undefined;
+  const augmentation = teacherStrategy(recipe);
+  let done = (experts - numbers.length) * epochs;
+  const queue = numbers.values();
+  const ended = new AbortController();
+  const lane = async (gpu: Gpu): Promise<void> => {
+    try {
+      const set = wholeSet(dataset);
+      using trainer = await Trainer.compile(gpu, model, set, batch, { gsam, augmentation });
+      for (const expert of queue)
+        await trainOne(trainer, options, kind, expert, {
+          file: teacherFile(folder, expert),
+          signal: ended.signal,
+          report: (more, values) => progress.update((done += more), values),
+        });
+    } catch (error) {
+      ended.abort(error);
+    }
+  };
+  await Promise.all(devices.map(lane));
+  ended.signal.throwIfAborted();
+}
+
+/** Snapshots of one teacher of a recipe, and bytes that they take on disk. */
+export function teacherSize(
+  { teachers }: Pick<Teaching, "teachers">,
+  model: Model,
+): { snapshots: number; bytes: number } {
+  const { epochs, precision, line } = teachers;
+  const keepEpochs = keptEpochs(teachers);
+  const kept = { epochs, keepEpochs, line: line ? "even" : "none" } as const;
+  const snapshots = storedEpochs(kept).length;
+  return { snapshots, bytes: snapshots * rowBytes(sizesOf(model), precision) };
 }
 
 /** What other teachers must have in common with the recipe's, so that students can follow them. */
@@ -130,13 +183,21 @@ const sizesOf = (model: Model): SnapshotSizes => ({
   running: model.runningSize,
 });
 
+interface Training {
+  readonly file: string;
+  /** Ends it at the end of an epoch; what is saved by then stays. */
+  readonly signal: AbortSignal;
+  /** Is told of epochs that are done, and how well the last one went. */
+  report(epochs: number, values?: { accuracy: number }): void;
+}
+
 /** Trains a teacher, from where it was cut off if it was, and writes its file. */
 async function trainOne(
   trainer: Trainer,
   { dataset, model, recipe, random, progress }: TeachOptions,
   kind: TeacherKind,
   expert: number,
-  file: string,
+  { file, signal, report }: Training,
 ): Promise<void> {
   const { epochs, batch, lr, momentum, weight_decay: weightDecay } = recipe.teachers;
   using teacher = new UnfinishedTeacher(file, kind, sizesOf(model));
@@ -147,6 +208,7 @@ async function trainOne(
   if (standing) {
     progress.log(`teacher ${expert} goes on after epoch ${standing.epoch} of ${epochs}`);
     trainer.restore(standing.state);
+    report(standing.epoch);
   } else {
     trainer.reset(initialise(model, own.stream("parameters")));
     teacher.add(0, await trainer.state());
@@ -164,6 +226,7 @@ async function trainOne(
   const begun = performance.now();
   let saving = 0;
   for (let epoch = (standing?.epoch ?? 0) + 1; epoch <= epochs; epoch++) {
+    signal.throwIfAborted();
     // Streams for each epoch: going on needs no position in them.
     const order = own.stream(`order ${epoch}`).permutation(dataset.train.count);
     const draws = own.stream(`augmentation ${epoch}`);
@@ -178,7 +241,7 @@ async function trainOne(
       teacher.save(epoch, state);
       saving += performance.now() - now;
     }
-    progress.update(expert * epochs + epoch, { accuracy: accuracyNow });
+    report(1, { accuracy: accuracyNow });
   }
   teacher.finish();
 }

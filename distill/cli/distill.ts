@@ -9,7 +9,7 @@ import { recipeFlags } from "../recipe.ts";
 import { beginRun, distil, openRun, recordAccuracy, scoreDistilled, teachersOf } from "../run.ts";
 import { EventFile } from "../report/tensorboard.ts";
 import { formatTable } from "../table.ts";
-import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { commonOptions, lanesFor, progressFor, withGpu, type CommonArguments } from "./options.ts";
 import { dryRun } from "./dry-run.ts";
 import {
   recipeFor,
@@ -63,8 +63,9 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       planMatching(work.model, recipe, recipe.ipc * work.source.classes.length, gpu.facts);
       const out = args.out ?? join("runs", `${work.source.name}-ipc${recipe.ipc}`);
       const context = await openRun(gpu, work, openRunFolder(out), progressFor(args));
+      const lanes = lanesFor(args, [work], gpu);
       // Teachers of another kind are refused before anything of an earlier run is replaced.
-      const teachers = await teachersOf(context, recipe);
+      const teachers = await teachersOf({ ...context, lanes }, recipe);
       const folder = beginRun(out);
       writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
       recordData(folder, work.source);

@@ -3,17 +3,15 @@ import { planMatching } from "../match.ts";
 import { formatBytes } from "../memory.ts";
 import type { Recipe } from "../recipe.ts";
 import { modelOf } from "../run.ts";
+import { teacherSize } from "../teacher.ts";
 
 /** Lines that say what distilling by a recipe takes. Throws as {@link planMatching} and {@link modelOf}. */
 export async function dryRun(recipe: Recipe): Promise<string> {
   const model = await modelOf(recipe);
   const images = recipe.ipc * model.task.classes;
   const { micro, resident, memory } = planMatching(model, recipe, images);
-  const { experts, epochs, precision, line } = recipe.teachers;
-  const [first, last] = recipe.teachers.keep_epochs?.split("..").map(Number) ?? [0, epochs];
-  // The last epoch is always kept.
-  const snapshots = line ? 2 : last! - first! + 1 + (last! < epochs ? 1 : 0);
-  const disk = experts * snapshots * model.size * (precision === "float16" ? 2 : 4);
+  const { experts } = recipe.teachers;
+  const { snapshots, bytes } = teacherSize(recipe, model);
   const at = micro < recipe.batch_syn ? `, ${micro} at once` : "";
   const place = resident ? "on the device" : "on the host, a micro-batch at a time on the device";
   return [
@@ -21,6 +19,6 @@ export async function dryRun(recipe: Recipe): Promise<string> {
     `matching     ${recipe.iterations} iterations of ${recipe.syn_steps} steps, minibatches of ${recipe.batch_syn}${at}`,
     `set          ${images} images, ${place}`,
     `GPU memory   ${formatBytes(memory.total)}: ${formatBytes(memory.variables)} of variables (the parameters of ${recipe.syn_steps + 1} steps are ${formatBytes(4 * (recipe.syn_steps + 1) * model.size)}), ${formatBytes(memory.slots)} of slots`,
-    `teachers     ${experts} of ${snapshots} snapshots, ${formatBytes(disk)} on disk`,
+    `teachers     ${experts} of ${snapshots} snapshots, ${formatBytes(experts * bytes)} on disk`,
   ].join("\n");
 }

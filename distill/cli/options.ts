@@ -5,6 +5,7 @@ import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
 import type { Work } from "../run.ts";
+import type { Lanes } from "../teacher.ts";
 import { withProfile } from "./profile.ts";
 
 export interface AdapterArguments {
@@ -102,21 +103,29 @@ export function withGpu<T>(
   return withAdapter(args, use, threadsFor(works));
 }
 
-/**
- * As {@link withGpu}; where one thread of a CPU suffices for the work, `use` gets a second device that
- * can work on another core at the same time.
- */
+/** Devices of one thread each for work that one thread of a CPU suffices for; else the one that is open. */
+export function lanesFor(
+  { adapter, checks, precision, profile }: AdapterArguments,
+  works: readonly Work<Teaching | Recipe>[],
+  gpu: Gpu,
+): Lanes {
+  const single = gpu.facts.kind === "lavapipe" && threadsFor(works) === "one";
+  return {
+    most: single && profile === undefined ? availableParallelism() : 1,
+    open: () => Gpu.open({ adapter, checks, precision, threads: "one" }),
+  };
+}
+
+/** As {@link withGpu}; where there are lanes, `use` gets a second device. */
 export function withLanes<T>(
   args: AdapterArguments,
   works: readonly Work[],
   use: (gpu: Gpu, beside: Gpu | undefined) => Promise<T>,
 ): Promise<T> {
   return withGpu(args, works, async (gpu) => {
-    const idle = gpu.facts.kind === "lavapipe" && availableParallelism() > 1;
-    if (!idle || threadsFor(works) !== "one" || args.profile !== undefined)
-      return use(gpu, undefined);
-    const { adapter, checks, precision } = args;
-    using beside = await Gpu.open({ adapter, checks, precision, threads: "one" });
+    const lanes = lanesFor(args, works, gpu);
+    if (lanes.most === 1) return use(gpu, undefined);
+    using beside = await lanes.open();
     return await use(gpu, beside);
   });
 }

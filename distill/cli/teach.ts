@@ -4,7 +4,14 @@ import type { CommandModule } from "yargs";
 import { summarise } from "../evaluate.ts";
 import { resolveTeaching, teachingFlags } from "../recipe.ts";
 import { openRun, trainTeachers, workOf } from "../run.ts";
-import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import {
+  commonOptions,
+  dataFrom,
+  lanesFor,
+  progressFor,
+  withGpu,
+  type CommonArguments,
+} from "./options.ts";
 import { namedRecipe, overridesOf, recipeOptions, type RecipeArguments } from "./settings.ts";
 
 interface TeachArguments extends CommonArguments, RecipeArguments {
@@ -45,7 +52,8 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
     const folder =
       args.out ?? recipe.teachers.folder ?? join("runs", `${work.source.name}-teachers`);
     await withGpu(args, [work], async (gpu) => {
-      const context = await openRun(gpu, work, folder, progressFor(args));
+      const lanes = lanesFor(args, [work], gpu);
+      const context = { ...(await openRun(gpu, work, folder, progressFor(args))), lanes };
       const { teachers } = await trainTeachers(context, recipe, folder);
       const last = teachers.map(({ meta }) => meta.testAccuracy.at(-1)!);
       const { mean, std } = summarise(last);

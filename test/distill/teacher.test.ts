@@ -13,7 +13,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { Random } from "../../engine/index.ts";
+import { Gpu, Random } from "../../engine/index.ts";
 import { buildModel, initialise } from "../../models/index.ts";
 import { wholeSet } from "../../distill/baselines.ts";
 import type { Dataset, Split } from "../../distill/data/dataset.ts";
@@ -23,7 +23,7 @@ import { FileError } from "../../distill/files.ts";
 import type { Progress } from "../../distill/progress.ts";
 import { resolveTeaching, type Teaching } from "../../distill/recipe.ts";
 import { accuracy, Trainer } from "../../distill/train.ts";
-import { givenTeachers, teach } from "../../distill/teacher.ts";
+import { givenTeachers, teach, teacherSize, type Lanes } from "../../distill/teacher.ts";
 import { readTrajectory, teacherFile, TrajectoryBuffer } from "../../distill/trajectory.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { contents } from "../support/run-cli.ts";
@@ -87,9 +87,9 @@ afterEach(() => {
   rmSync(root, { recursive: true });
 });
 
-const run = (recipe: Teaching, folder: string, progress: Progress = new Witness()) =>
+const run = (recipe: Teaching, folder: string, progress: Progress = new Witness(), lanes?: Lanes) =>
   teach({
-    ...{ gpu: gpu(), dataset, recipe, progress },
+    ...{ gpu: gpu(), lanes, dataset, recipe, progress },
     model: buildModel(recipe.network, model.task),
     folder: join(root, folder),
     random: new Random(recipe.seed).stream("teachers"),
@@ -164,10 +164,24 @@ describe("teachers", () => {
     for (const t of [1, 2, 4]) expect(kept.snapshot(0, t)).toEqual(all.snapshot(0, t));
     expect(() => kept.snapshot(0, 3)).toThrow("epoch must be in 1..2 or 4, got 3");
     const line = await run(teaching({ line: true, precision: "float16" }), "line");
+    expect(statSync(first("line")).size).toBeLessThan(statSync(first("all")).size / 3);
     expect(line.teachers[0]!.meta).toMatchObject({ line: "distance", precision: "float16" });
     const whole = all.snapshot(0, 4);
     line.snapshot(0, 4).forEach((value, i) => expect(value).toBeCloseTo(whole[i]!, 2));
     expect(line.snapshot(0, 1.5).length).toBe(model.size);
+  });
+
+  it("take the bytes that are told beforehand", () => {
+    const size = (teachers: Partial<Teaching["teachers"]>) =>
+      teacherSize(teaching({ epochs: 100, ...teachers }), model);
+    const one = 4 * model.size;
+    expect(size({})).toEqual({ snapshots: 101, bytes: 101 * one });
+    expect(size({ keep_epochs: "0..60", precision: "float16" })).toEqual({
+      snapshots: 62,
+      bytes: 31 * one,
+    });
+    expect(size({ line: true })).toEqual({ snapshots: 2, bytes: 2 * one });
+    expect(size({ line: true, keep_epochs: "10..50" })).toEqual({ snapshots: 3, bytes: 3 * one });
   });
 
   it("are refused where there are others, and these stay", async () => {
@@ -191,6 +205,45 @@ describe("teachers", () => {
       /^teacher 0: θ must be finite, got \S+ after epoch 1; lower teachers\.lr$/,
     );
     expect(contents(root)).toEqual({});
+  });
+});
+
+describe("teachers on several devices", () => {
+  /** At most three devices; how many were opened besides the first. */
+  const counting = () => {
+    const lanes = {
+      most: 3,
+      opened: [] as Gpu[],
+      open: async (): Promise<Gpu> => {
+        const other = await Gpu.open();
+        lanes.opened.push(other);
+        return other;
+      },
+    };
+    return lanes;
+  };
+
+  it("are the same bytes as one after the other, and no more devices are opened than there are teachers", async () => {
+    const recipe = teaching({ experts: 3, epochs: 3 });
+    await run(recipe, "a");
+    await run(teaching({ experts: 1, epochs: 3 }), "b");
+    const [lanes, witness] = [counting(), new Witness()];
+    await run(recipe, "b", witness, lanes);
+    expect(contents(join(root, "b"))).toEqual(contents(join(root, "a")));
+    expect(lanes.opened.length).toBe(1);
+    expect(witness.lines[0]).toMatch(/ to write, 2 at a time$/);
+    expect(witness.epochs).toBe(6);
+    await run(recipe, "b", new Witness(), lanes);
+    expect(lanes.opened.length).toBe(1);
+  });
+
+  it("end together when one of them fails, and go on together", async () => {
+    const recipe = teaching({ experts: 3, epochs: 6 });
+    await run(recipe, "a");
+    await expect(run(recipe, "b", new Witness(5), counting())).rejects.toThrow("cut off");
+    expect(readdirSync(join(root, "b")).some((name) => name.endsWith(".state"))).toBe(true);
+    await run(recipe, "b", new Witness(), counting());
+    expect(contents(join(root, "b"))).toEqual(contents(join(root, "a")));
   });
 });
 
