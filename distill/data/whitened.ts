@@ -36,8 +36,8 @@ const WORTH = 2 ** 34;
  * A source whose images are whitened by the covariance of its training images (DATM.md §1). What takes
  * long is kept in the cache folder, if there is one: the matrices and the images of each source and
  * adapter.
- * @throws RangeError when the source has less than two training images, DataError and FileError as a
- * loader of data.
+ * @throws DataError when the source has less than two training images, or they are too large for the
+ * adapter; FileError when a cache file can't be written.
  */
 export async function whiten(
   gpu: Gpu,
@@ -47,7 +47,10 @@ export async function whiten(
   return whitenBy(gpu, source, await whiteningOf(gpu, source, options), options);
 }
 
-/** A source whose images are whitened as others were: throws as {@link whiten}, and when those had another shape. */
+/**
+ * A source whose images are whitened as others were. Throws as {@link whiten}, and RangeError when those
+ * had another shape.
+ */
 export async function whitenBy(
   gpu: Gpu,
   source: Source,

@@ -17,6 +17,7 @@ import {
   Program,
   repeat,
   reshape,
+  showBytes,
   sqrt,
   square,
   sub,
@@ -27,7 +28,7 @@ import {
   type Procedure,
   type Tensor,
 } from "../../engine/index.ts";
-import type { ImageShape, Split } from "./dataset.ts";
+import { DataError, type ImageShape, type Split } from "./dataset.ts";
 import type { Whitening } from "./preprocess.ts";
 
 /** Published for every data set. */
@@ -53,6 +54,16 @@ export interface FitOptions {
   readonly eps?: number | undefined;
   /** Is told which part of the work is done, 0..1. */
   readonly report?: (part: number) => void;
+}
+
+/** Throws `DataError` where an adapter can't bind a matrix of so many rows and columns. */
+function checkMatrix({ facts }: Gpu, width: number): void {
+  const bytes = 4 * width ** 2;
+  const most = facts.limits["maxStorageBufferBindingSize"] ?? Infinity;
+  if (bytes > most)
+    throw new DataError(
+      `zca: an adapter must bind ${showBytes(bytes)} at once to whiten images of ${width} values, got ${facts.name} with ${showBytes(most)}`,
+    );
 }
 
 /** Numbers of `length` images from `start` on. */
@@ -145,7 +156,8 @@ function fittingProcedures(width: number, terms: number): Record<string, Procedu
 
 /**
  * The whitening of a split's raw images.
- * @throws RangeError when there are fewer than two, or eps is too small beside their variance.
+ * @throws DataError when there are fewer than two, eps is too small beside their variance, or their
+ * covariance too large for the adapter.
  */
 export async function fitWhitening(
   gpu: Gpu,
@@ -154,11 +166,12 @@ export async function fitWhitening(
   { eps = ZCA_EPS, report = () => undefined }: FitOptions = {},
 ): Promise<Whitening> {
   const { count } = split;
-  if (count < 2) throw new RangeError(`whitening: there must be at least 2 images, got ${count}`);
+  if (count < 2) throw new DataError(`zca: there must be at least 2 images, got ${count}`);
   const size = channels * height * across;
   const terms = Math.min(TERMS, size);
   const blocks = Math.ceil(size / terms);
   const width = blocks * terms;
+  checkMatrix(gpu, width);
   const mean = meanImage(split, size);
   // Half the precision would be off by more than the least eigenvalues are.
   const options = { precision: "f32" } as const;
@@ -184,8 +197,8 @@ export async function fitWhitening(
     const [distance] = await program.read("distance");
     if (distance[0]! < NEAR) break;
     if (steps === STEPS || !Number.isFinite(distance[0]!))
-      throw new RangeError(
-        `whitening: eps must not be that small beside the images' variance, got ${eps}`,
+      throw new DataError(
+        `zca: eps must not be that small beside the images' variance, got ${eps}`,
       );
     report(Math.min(1, (count + 3 * width * steps) / work));
   }
@@ -221,8 +234,10 @@ export class Whitener implements Disposable {
     this.mean = mean;
   }
 
+  /** @throws DataError when the matrix is too large for the adapter. */
   static async compile(gpu: Gpu, { mean, whiten }: Whitening): Promise<Whitener> {
     const size = mean.length;
+    checkMatrix(gpu, size);
     const images = variable("images", [ROWS, size]);
     const whitened = matmul(images, variable("whiten", [size, size]));
     const options = { precision: "f32" } as const;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { byteSplit, type Source } from "../../../distill/data/dataset.ts";
+import { byteSplit, DataError, type Source } from "../../../distill/data/dataset.ts";
 import { loadDigits } from "../../../distill/data/digits.ts";
 import { toPixels, type Whitening } from "../../../distill/data/preprocess.ts";
 import { whiten, whitenBy } from "../../../distill/data/whitened.ts";
@@ -165,15 +165,30 @@ describe("the whitening of a split", () => {
       levels: 1,
     });
     await expect(fitWhitening(gpu(), one, shape)).rejects.toThrow(
-      new RangeError("whitening: there must be at least 2 images, got 1"),
+      new DataError("zca: there must be at least 2 images, got 1"),
     );
     const split = smooth(5, 100, [3, 8, 8]);
     const wide = { channels: 3, height: 8, width: 8 };
     await expect(fitWhitening(gpu(), split, wide, { eps: 1e-12 })).rejects.toThrow(
-      new RangeError(
-        "whitening: eps must not be that small beside the images' variance, got 1e-12",
-      ),
+      new DataError("zca: eps must not be that small beside the images' variance, got 1e-12"),
     );
+  });
+});
+
+describe("an adapter", () => {
+  it("must bind the matrix at once", async () => {
+    const split = smooth(6, 9, [1, 8, 8]);
+    const shape = { channels: 1, height: 8, width: 8 };
+    const { facts } = gpu();
+    const { limits } = facts;
+    facts.limits = { ...limits, maxStorageBufferBindingSize: 4 * 63 ** 2 };
+    try {
+      await expect(fitWhitening(gpu(), split, shape)).rejects.toThrow(
+        /^zca: an adapter must bind 16\.4 kB at once to whiten images of 64 values, got .+ with 15\.9 kB$/,
+      );
+    } finally {
+      facts.limits = limits;
+    }
   });
 });
 
