@@ -59,7 +59,7 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
       const { mean, std } = summarise(last);
       const percent = (x: number): string => (100 * x).toFixed(1);
       console.log(
-        `${teachers.length} teachers in ${folder}, test accuracy ${percent(mean)} ± ${percent(std)} %`,
+        `${teachers.length} teacher${teachers.length === 1 ? "" : "s"} in ${folder}, test accuracy ${percent(mean)} ± ${percent(std)} %`,
       );
     });
   },

@@ -72,6 +72,7 @@ describe("teach", () => {
     ]);
     const resumed = await runCli([...args, "--out", killed], root);
     expect(resumed.code).toBe(0);
+    expect(resumed.stdout).toMatch(/^1 teacher in .*killed, test accuracy \d+\.\d ± 0\.0 %\n$/);
     expect(resumed.stderr).toMatch(/^teacher 0 goes on after epoch \d+ of 20$/m);
     await runCli([...args, "--out", whole, "--quiet"], root);
     expect(contents(killed)).toEqual(contents(whole));
