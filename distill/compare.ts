@@ -28,15 +28,17 @@ export interface Entry {
 }
 
 export interface CompareOptions {
-  /** Trains the teachers and distils. */
-  readonly gpu: Gpu;
-  /** Scores the baselines meanwhile; when absent `gpu` does, before the distilled sets. */
-  readonly beside?: Gpu | undefined;
+  /** Devices that work side by side, each on another set; one is enough. */
+  readonly gpus: readonly [Gpu, ...Gpu[]];
   readonly entries: readonly [Entry, ...Entry[]];
   /** Each recipe has a run of its own below it, by its name. */
   readonly folder: string;
   readonly progress: Progress;
 }
+
+/** Where a job is done, and who is told. */
+type Lane = Pick<RunContext, "gpu" | "progress">;
+type Job = (lane: Lane) => Promise<void>;
 
 /**
  * Distils by every recipe and returns the table's rows: the whole training set, then for each number
@@ -45,62 +47,77 @@ export interface CompareOptions {
  * @throws RecipeError when recipes are not of the same data and network.
  */
 export async function compare(options: CompareOptions): Promise<ResultRow[]> {
-  const { gpu, beside, entries, progress } = options;
+  const { gpus, entries, progress } = options;
   checkAlike(entries);
   const folder = beginRun(options.folder);
-  const [first] = entries;
-  const base = await openRun(gpu, first.work, folder, progress);
-  const baselines = new Map<number, ResultRow[]>();
-  const distilled: ResultRow[] = [];
-  const whole: ResultRow[] = [];
+  const [first, ...others] = entries;
+  const base = await openRun(gpus[0], first.work, folder, progress);
+  const baselines = new Map<number, ResultRow[]>(entries.map(({ work }) => [work.recipe.ipc, []]));
+  const distilled = new Map<string, ResultRow>();
+  let whole: Promise<ResultRow> | undefined;
+  const wholeRows: ResultRow[] = [];
 
   const rows = (): ResultRow[] => {
-    const counts = [...new Set(entries.map(({ work }) => work.recipe.ipc))].sort((a, b) => a - b);
+    const counts = [...baselines.keys()].sort((a, b) => a - b);
     const of = (ipc: number): ResultRow[] => [
-      ...(baselines.get(ipc) ?? []),
-      ...distilled.filter((row) => row.ipc === ipc),
+      ...baselines.get(ipc)!,
+      ...entries.flatMap(({ name }) => distilled.get(name) ?? []).filter((row) => row.ipc === ipc),
     ];
-    return [...whole, ...counts.flatMap(of)];
+    return [...wholeRows, ...counts.flatMap(of)];
   };
   const save = (): void => {
     writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows(), null, 2)}\n`);
   };
 
   const teachers = teachersForAll(base, entries, folder);
-  const scoreBaselines = async (context: RunContext): Promise<void> => {
-    whole.push(await scoreWhole(context, first.work.recipe));
-    for (const { work } of entries) {
-      const { recipe } = work;
-      if (baselines.has(recipe.ipc)) continue;
-      baselines.set(recipe.ipc, []);
-      const own = await teachers(first);
-      baselines.set(recipe.ipc, await scoreRandom(context, recipe, own));
-      save();
-    }
-  };
-  const distilAll = async (): Promise<void> => {
-    for (const entry of entries) {
-      const { recipe } = entry.work;
-      const run = beginRun(join(folder, entry.name));
-      writeAtomic(join(run, "recipe.yaml"), recipeToYaml(recipe));
-      recordData(run, entry.work.source);
-      const context = await openRun(gpu, entry.work, run, progress);
-      await distil(context, recipe, await teachers(entry));
-      const row = await scoreDistilled(context, recipe);
+  const distilBy =
+    (entry: Entry): Job =>
+    async (lane) => {
+      const { name, work } = entry;
+      const run = beginRun(join(folder, name));
+      writeAtomic(join(run, "recipe.yaml"), recipeToYaml(work.recipe));
+      recordData(run, work.source);
+      const context = await openRun(lane.gpu, work, run, lane.progress);
+      await distil(context, work.recipe, await teachers(entry, lane));
+      const row = await scoreDistilled(context, work.recipe);
       recordAccuracy(run, row);
-      distilled.push({ ...row, recipe: entry.name });
+      distilled.set(name, { ...row, recipe: name });
+      save();
+    };
+  const scoreTheWhole: Job = async (lane) => {
+    whole ??= scoreWhole({ ...base, ...lane }, first.work.recipe);
+    wholeRows[0] = await whole;
+    save();
+  };
+  const scoreOthers: Job = async (lane) => {
+    // Metrics come in one order, whoever is faster.
+    await scoreTheWhole(lane);
+    const own = await teachers(first, lane);
+    for (const ipc of baselines.keys()) {
+      const { recipe } = entries.find(({ work }) => work.recipe.ipc === ipc)!.work;
+      baselines.set(ipc, await scoreRandom({ ...base, ...lane }, recipe, own));
       save();
     }
   };
-  if (beside) {
-    // One device's work is told of as it goes on; the other's when it is done.
-    const context = { ...base, gpu: beside, progress: onlyConclusions(progress) };
-    await Promise.all([scoreBaselines(context), distilAll()]);
-  } else {
-    await scoreBaselines(base);
-    await distilAll();
-  }
+  // While one device trains the teachers, another has what needs none.
+  await work(gpus, progress, [
+    distilBy(first),
+    scoreTheWhole,
+    ...others.map(distilBy),
+    scoreOthers,
+  ]);
   return rows();
+}
+
+/** Does the jobs, each on the first device that is free. */
+async function work(gpus: readonly Gpu[], progress: Progress, jobs: readonly Job[]): Promise<void> {
+  const left = [...jobs];
+  const lanes = gpus.map(async (gpu, i) => {
+    // One device's work is told of as it goes on; the others' when it is done.
+    const lane = { gpu, progress: i === 0 ? progress : onlyConclusions(progress) };
+    for (let job = left.shift(); job; job = left.shift()) await job(lane);
+  });
+  await Promise.all(lanes);
 }
 
 /** What makes one teacher unlike another. */
@@ -110,13 +127,13 @@ const teachersKey = (recipe: Recipe): string => JSON.stringify(teachingOf(recipe
 function teachersForAll(base: RunContext, entries: readonly Entry[], folder: string) {
   const keys = [...new Set(entries.map(({ work }) => teachersKey(work.recipe)))];
   const known = new Map<string, Promise<TrajectoryBuffer>>();
-  return ({ work }: Entry): Promise<TrajectoryBuffer> => {
+  return ({ work }: Entry, lane: Lane): Promise<TrajectoryBuffer> => {
     const key = teachersKey(work.recipe);
     let buffer = known.get(key);
     if (!buffer) {
       const at = keys.indexOf(key);
       const own = at === 0 ? folder : openRunFolder(join(folder, `teachers-${at + 1}`));
-      known.set(key, (buffer = teachersOf({ ...base, folder: own }, work.recipe)));
+      known.set(key, (buffer = teachersOf({ ...base, ...lane, folder: own }, work.recipe)));
     }
     return buffer;
   };

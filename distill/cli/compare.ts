@@ -50,9 +50,9 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
     const [first, ...others] = entries;
     if (!first) throw new UsageError("compare: needs one recipe or more, got none");
     const works = entries.map(({ work }) => work);
-    const rows = await withLanes(args, works, (gpu, beside) =>
+    const rows = await withLanes(args, works, (gpus) =>
       compare({
-        ...{ gpu, beside },
+        gpus,
         entries: [first, ...others],
         folder: args.out ?? join("runs", "compare"),
         progress: progressFor(args),

@@ -22,13 +22,14 @@ try {
   const entries = [await entryOf("digits-ipc1"), await entryOf("digits-ipc10")] as const;
   const works = entries.map(({ work }) => work);
   const begun = performance.now();
-  await withLanes(args, works, async (gpu, beside) => {
+  await withLanes(args, works, async (gpus) => {
     const folder = join("runs", "demo");
     // A demo shows all of the work, every time.
     rmSync(folder, { recursive: true, force: true });
     const progress = progressFor(args);
-    progress.log(`adapter: ${gpu.facts.name} (${gpu.facts.kind})`);
-    const rows = await compare({ gpu, beside, entries: [...entries], folder, progress });
+    const { name, kind } = gpus[0].facts;
+    progress.log(`adapter: ${name} (${kind})`);
+    const rows = await compare({ gpus, entries: [...entries], folder, progress });
     console.log(`\n${formatTable(rows)}\n`);
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     console.log(

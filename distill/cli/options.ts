@@ -116,17 +116,21 @@ export function lanesFor(
   };
 }
 
-/** As {@link withGpu}; where there are lanes, `use` gets a second device. */
+/** As {@link withGpu}; where there are lanes, `use` gets more devices, at most one more than there are recipes. */
 export function withLanes<T>(
   args: AdapterArguments,
   works: readonly Work[],
-  use: (gpu: Gpu, beside: Gpu | undefined) => Promise<T>,
+  use: (gpus: readonly [Gpu, ...Gpu[]]) => Promise<T>,
 ): Promise<T> {
   return withGpu(args, works, async (gpu) => {
     const lanes = lanesFor(args, works, gpu);
-    if (lanes.most === 1) return use(gpu, undefined);
-    using beside = await lanes.open();
-    return await use(gpu, beside);
+    const more: Gpu[] = [];
+    try {
+      while (more.length < Math.min(lanes.most - 1, works.length)) more.push(await lanes.open());
+      return await use([gpu, ...more]);
+    } finally {
+      for (const beside of more) beside[Symbol.dispose]();
+    }
   });
 }
 

@@ -16,14 +16,15 @@ const PATIENCE_MS = 40;
 /** More would mostly wait for the disk and each other. */
 const MOST_HELPERS = 3;
 
-/** Helps a device to compile. It owns devices: they go when it is disposed. */
+/** Helps a device to compile. It owns devices: they go when it is disposed and they have nothing in hand. */
 export class Ahead implements Disposable {
   private readonly open: () => Promise<Gpu>;
   private readonly helpers: Promise<Gpu>[] = [];
+  /** What each helper is at, if anything. */
+  private readonly tasks: (Promise<void> | undefined)[] = [];
   /** Launches that the device comes to, the next one first, each of another shader. */
   private waiting: Dispatch[] = [];
   private readonly known = new Set<string>();
-  private working = 0;
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
   /** How many shaders were compiled for the device, for tests. @internal */
@@ -45,7 +46,8 @@ export class Ahead implements Disposable {
     if (this.waiting.length === before) return;
     this.timer ??= setTimeout(() => {
       const helpers = Math.min(MOST_HELPERS, availableParallelism() - 1);
-      while (this.working < helpers) void this.work(this.working++);
+      for (let index = 0; index < helpers; index++)
+        this.tasks[index] ??= this.work(index).finally(() => (this.tasks[index] = undefined));
     }, PATIENCE_MS).unref();
   }
 
@@ -59,8 +61,13 @@ export class Ahead implements Disposable {
   [Symbol.dispose](): void {
     this.closed = true;
     this.settle();
-    for (const helper of this.helpers)
-      void helper.then((gpu) => gpu[Symbol.dispose]()).catch(() => undefined);
+    this.helpers.forEach((helper, index) => void this.release(helper, index));
+  }
+
+  /** A device that is destroyed while it compiles can take the process down. */
+  private async release(helper: Promise<Gpu>, index: number): Promise<void> {
+    await this.tasks[index];
+    await helper.then((gpu) => gpu[Symbol.dispose]()).catch(() => undefined);
   }
 
   private async work(index: number): Promise<void> {
@@ -75,7 +82,6 @@ export class Ahead implements Disposable {
       // What a helper cannot compile, the device compiles itself, and tells why if that fails.
     } finally {
       resume();
-      this.working--;
     }
   }
 }

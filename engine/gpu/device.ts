@@ -87,6 +87,9 @@ const USEFUL_FEATURES = [
 /** What `create()` returned, of every living device: collected before its device, it takes the process down. */
 const roots = new Map<GPUDevice, GPU>();
 
+/** Devices whose one thread has a core of its own. */
+const single = new Set<GPUDevice>();
+
 /** The previous opening: the environment belongs to one at a time. */
 let opening: Promise<unknown> = Promise.resolve();
 
@@ -100,7 +103,6 @@ export class Gpu implements Disposable {
   readonly timer: Timer | undefined;
   /** Compiles on other cores what the device is about to need. @internal */
   readonly ahead: Ahead | undefined;
-  readonly #slowsPolling: boolean;
   readonly #waiting = new Set<(reason: DeviceLostError) => void>();
   readonly #captured: string[] = [];
   #loss: DeviceLostError | undefined;
@@ -151,15 +153,14 @@ export class Gpu implements Disposable {
     this.ahead = ahead;
     this.lost = device.lost;
     this.timer = profiler && new Timer(this, profiler);
-    // With its one thread on a core of its own, lavapipe loses nothing to the polling, and short waits gain.
-    const alone = process.env["LP_NUM_THREADS"] === "0" && availableParallelism() > 1;
-    this.#slowsPolling = facts.software && !(facts.kind === "lavapipe" && alone);
+    if (facts.kind === "lavapipe" && process.env["LP_NUM_THREADS"] === "0") single.add(device);
     device.addEventListener("uncapturederror", (event) => {
       // Dawn would print it to the standard output.
       event.preventDefault();
       this.#captured.push(event.error.message);
     });
     void this.lost.then(({ reason, message }) => {
+      single.delete(device);
       this.#lose(`lost (${reason}): ${message}`);
     });
   }
@@ -170,7 +171,7 @@ export class Gpu implements Disposable {
    * explains a rejection better than the rejection itself, and {@link DeviceLostError} once the device is gone.
    */
   async settled<T>(promise: Promise<T>): Promise<T> {
-    const resume = this.#slowsPolling ? slowPolling() : undefined;
+    const resume = this.#slowsPolling() ? slowPolling() : undefined;
     let outcome: { value: T } | { error: unknown };
     try {
       outcome = { value: await this.#unlessLost(promise) };
@@ -200,6 +201,12 @@ export class Gpu implements Disposable {
     this.#lose("disposed");
     this.ahead?.[Symbol.dispose]();
     this.device.destroy();
+  }
+
+  /** lavapipe's single threads lose nothing to the polling while one core is left for it, and short waits gain. */
+  #slowsPolling(): boolean {
+    const spare = single.has(this.device) && single.size < availableParallelism();
+    return this.facts.software && !spare;
   }
 
   async #unlessLost<T>(promise: Promise<T>): Promise<T> {

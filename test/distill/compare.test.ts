@@ -31,7 +31,7 @@ async function entry(name: string, overrides: RecipeOverrides): Promise<Entry> {
   return { name, work: await workOf(recipe) };
 }
 
-it("compares recipes that share teachers, with the same rows whoever scores the baselines", async () => {
+it("compares recipes that share teachers, with the same files on one device and on two", async () => {
   using gpu = await Gpu.open({ threads: "one" });
   using beside = await Gpu.open({ threads: "one" });
   const entries = [
@@ -39,14 +39,14 @@ it("compares recipes that share teachers, with the same rows whoever scores the 
     await entry("slow", { lr_img: 0 }),
     await entry("two", { ipc: 2, batch_syn: 20 }),
   ] as const;
-  const run = async (name: string, more: { beside?: Gpu }) => {
+  const run = async (name: string, ...gpus: [Gpu, ...Gpu[]]) => {
     const folder = join(root, name);
     const progress = createProgress({ quiet: true });
-    const rows = await compare({ gpu, ...more, entries: [...entries], folder, progress });
+    const rows = await compare({ gpus, entries: [...entries], folder, progress });
     expect(JSON.parse(readFileSync(join(folder, "results.json"), "utf8"))).toEqual(rows);
     return { folder, rows };
   };
-  const { folder, rows } = await run("alone", {});
+  const { folder, rows } = await run("alone", gpu);
   const named = rows.map(({ method, ipc, recipe }) => [method, ipc, recipe ?? ""].join(" "));
   expect(named).toEqual([
     "full 130 ",
@@ -61,14 +61,20 @@ it("compares recipes that share teachers, with the same rows whoever scores the 
   expect(formatTable(rows)).toContain("distilled (DATM), slow");
   expect(existsSync(join(folder, "early", "distilled-ipc1.safetensors"))).toBe(true);
   expect(existsSync(join(folder, "teachers-2"))).toBe(false);
-  const together = await run("together", { beside });
+  const together = await run("together", gpu, beside);
   expect(together.rows).toEqual(rows);
+  for (const file of ["metrics.jsonl", "two/metrics.jsonl", "two/distilled-ipc2.safetensors"])
+    expect(readFileSync(join(together.folder, file))).toEqual(readFileSync(join(folder, file)));
 });
 
 it("refuses recipes of unlike networks, and one name twice", async () => {
   using gpu = await Gpu.open({ threads: "one" });
   const first = await entry("a", {});
-  const options = { gpu, folder: join(root, "none"), progress: createProgress({ quiet: true }) };
+  const options = {
+    gpus: [gpu] as const,
+    folder: join(root, "none"),
+    progress: createProgress({ quiet: true }),
+  };
   const wide = await entry("b", { width: 5 });
   await expect(compare({ ...options, entries: [first, wide] })).rejects.toThrow(
     "compare: every recipe's width must be 4 as the first one's, got 5",
