@@ -22,7 +22,7 @@ import {
   type Tensor,
 } from "../engine/index.ts";
 import { buildModel, joinParameters, splitParameters } from "../models/index.ts";
-import { studentProcedures } from "../distill/student.ts";
+import { studentProcedures } from "../distill/matching/student.ts";
 
 /** One row of the benchmark. */
 export interface Workload {

@@ -4,8 +4,8 @@ import { z } from "zod";
 import type { Dataset } from "./data/dataset.ts";
 import type { Preprocessing } from "./data/preprocess.ts";
 import { FileError, readBytes, writeAtomic } from "./files.ts";
-import type { DistilledSet } from "./match.ts";
-import { decodeSafetensors, encodeSafetensors, type StoredTensor } from "./safetensors.ts";
+import type { DistilledSet } from "./matching/match.ts";
+import { decodeSafetensors, encodeSafetensors, type StoredTensor } from "./formats/safetensors.ts";
 
 /** As in the metadata, where every string is a JSON value. */
 const FORMAT = '"potstill-distilled"';

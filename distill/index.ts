@@ -9,18 +9,21 @@ export {
   beginRun,
   distil,
   openRun,
-  scoreDistilled,
-  scoreRandom,
-  scoreWhole,
   teachersOf,
   workOf,
   type RunContext,
   type Work,
 } from "./run.ts";
-export { compare, type CompareOptions, type Entry } from "./compare.ts";
-export { probeEpochs, proposeRange, type EpochProbe, type ProposedRange } from "./range.ts";
-export { match, DistillError, type MatchOptions, type Matched } from "./match.ts";
-export { TrajectoryBuffer } from "./trajectory.ts";
+export { scoreDistilled, scoreRandom, scoreWhole } from "./evaluation/score.ts";
+export { compare, type CompareOptions, type Entry } from "./evaluation/compare.ts";
+export {
+  probeEpochs,
+  proposeRange,
+  type EpochProbe,
+  type ProposedRange,
+} from "./matching/range.ts";
+export { match, DistillError, type MatchOptions, type Matched } from "./matching/match.ts";
+export { TrajectoryBuffer } from "./teachers/trajectory.ts";
 export { readDistilled, writeDistilled, type DistilledFile } from "./distilled.ts";
 export { readNpz, writeNpz } from "./exchange/npz.ts";
 export { readPictureFolder, writePictureFolder } from "./exchange/picture-folder.ts";
@@ -32,12 +35,12 @@ export {
   type ExportOptions,
   type TeacherTold,
 } from "./exchange/replay-buffer.ts";
-export { evaluate, type Accuracies, type EvaluationSettings } from "./evaluate.ts";
-export { syntheticSet, wholeSet } from "./baselines.ts";
-export { herding, kCenter } from "./coresets.ts";
-export { labelRobustScore, type RobustScore, type ScoredAccuracies } from "./scores.ts";
-export { Trainer, type TrainingSet } from "./train.ts";
+export { evaluate, type Accuracies, type EvaluationSettings } from "./evaluation/evaluate.ts";
+export { syntheticSet, wholeSet } from "./evaluation/baselines.ts";
+export { herding, kCenter } from "./evaluation/coresets.ts";
+export { labelRobustScore, type RobustScore, type ScoredAccuracies } from "./evaluation/scores.ts";
+export { Trainer, type TrainingSet } from "./training/train.ts";
 export { createProgress, type Progress } from "./progress.ts";
-export { contactSheet } from "./pictures.ts";
-export { formatTable, type ResultRow } from "./table.ts";
+export { contactSheet } from "./report/pictures.ts";
+export { formatTable, type ResultRow } from "./evaluation/table.ts";
 export { FileError } from "./files.ts";

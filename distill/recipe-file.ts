@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { isMap, isScalar, LineCounter, parseDocument, stringify, type Document } from "yaml";
 
 import { readBytes } from "./files.ts";
-import { underMethod } from "./methods.ts";
+import { underMethod } from "./matching/methods.ts";
 import { checkedRecipe, GROUPS, KEYS, RecipeError, type Path, type Recipe } from "./recipe.ts";
 import { closest } from "./spelling.ts";
 

@@ -1,10 +1,10 @@
 /** @file Recipes: the settings of a run under their usual names, checked. */
 import { z } from "zod";
 
-import { parseBytes } from "./memory.ts";
-import { METHOD_NAMES, underMethod, withMethod } from "./methods.ts";
+import { parseBytes } from "./matching/memory.ts";
+import { METHOD_NAMES, underMethod, withMethod } from "./matching/methods.ts";
 import { closest } from "./spelling.ts";
-import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "./strategy.ts";
+import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "./training/strategy.ts";
 
 /** A recipe that can't be followed: one sentence for each problem, a line each. */
 export class RecipeError extends Error {

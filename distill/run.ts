@@ -1,41 +1,34 @@
-/** @file A run: from a recipe to teachers, a distilled set, and what it is worth, in one folder. */
+/** @file A run: from a recipe to teachers and a distilled set, in one folder. */
 import { join, resolve } from "node:path";
 import { appendFileSync } from "node:fs";
 import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
-import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
-import { scoreFor } from "./choice.ts";
+import { wholeSet } from "./evaluation/baselines.ts";
+import { scoreFor } from "./matching/choice.ts";
 import { DataError, type Dataset, type ImageShape, type Source } from "./data/dataset.ts";
 import { outlineOf } from "./data/known.ts";
 import { normalise } from "./data/preprocess.ts";
 import { whiten } from "./data/whitened.ts";
 import { loadSource, type SourceOptions } from "./data/registry.ts";
-import {
-  checkPreprocessing,
-  readDistilled,
-  writeDistilled,
-  type DistilledFile,
-} from "./distilled.ts";
-import { evaluate, type Accuracies } from "./evaluate.ts";
-import { fileError, FileError, openRunFolder, writeAtomic } from "./files.ts";
+import { writeDistilled } from "./distilled.ts";
+import { fileError, openRunFolder, writeAtomic } from "./files.ts";
 import {
   match,
   type DistilledSet,
   type IterationRecord,
   type KeptSet,
   type PlannedMemory,
-} from "./match.ts";
-import { contactSheet } from "./pictures.ts";
+} from "./matching/match.ts";
+import { contactSheet } from "./report/pictures.ts";
 import type { Progress } from "./progress.ts";
 import { resolveRecipe, type Recipe, type Teaching } from "./recipe.ts";
 import { beginRecording, Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
-import { randomReal, startingSet, type SyntheticSet } from "./start.ts";
-import { strategiesOf, strategyText } from "./strategy.ts";
-import { resultRow, type ResultRow } from "./table.ts";
-import { givenTeachers, teach, type Lanes } from "./teacher.ts";
-import { Trainer, type TrainingSet } from "./train.ts";
-import { TrajectoryBuffer } from "./trajectory.ts";
+import { startingSet, type SyntheticSet } from "./matching/start.ts";
+import { strategiesOf, strategyText } from "./training/strategy.ts";
+import { givenTeachers, teach, type Lanes } from "./teachers/teacher.ts";
+import { Trainer } from "./training/train.ts";
+import { TrajectoryBuffer } from "./teachers/trajectory.ts";
 
 /** A recipe with what it names: known before a device is open. */
 export interface Work<R extends Teaching = Recipe> {
@@ -108,7 +101,7 @@ export async function openRun(
 }
 
 /** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */
-const randomOf = (recipe: Teaching, purpose: string): Random =>
+export const randomOf = (recipe: Teaching, purpose: string): Random =>
   new Random(recipe.seed).stream(purpose);
 
 /** The recipe's teachers in the folder, trained unless they are there. Throws as {@link teach}. */
@@ -267,117 +260,4 @@ export function beginRun(folder: string): string {
   writeAtomic(join(path, "metrics.jsonl"), "");
   beginRecording(path);
   return path;
-}
-
-/** Trains fresh networks on sets, one a seed, by the recipe's protocol; `lr` is the sets' own. */
-async function score(
-  { gpu, folder, progress, dataset, model, events }: RunContext,
-  recipe: Recipe,
-  row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
-  setOf: (seed: number) => TrainingSet,
-): Promise<ResultRow> {
-  const { num_eval: seeds, momentum, weight_decay: weightDecay } = recipe.evaluation;
-  const { method, ipc, lr, epochs, batch } = row;
-  const { evaluation: augmentation } = strategiesOf(recipe);
-  const settings = { seeds, epochs, batch, lr, momentum, weightDecay, augmentation };
-  const random = randomOf(recipe, "evaluation");
-  progress.start(
-    `evaluate ${method}${method === "full" ? "" : ` ipc ${ipc}`}`,
-    seeds * (epochs + 1),
-  );
-  let result: Accuracies;
-  try {
-    const report = (done: number): void => progress.update(done);
-    result = await evaluate(gpu, model, setOf, dataset, settings, random, report);
-  } finally {
-    progress.stop();
-  }
-  appendMetrics(folder, { event: "evaluation", method, ipc, lr, accuracies: result.values });
-  if (method === recipe.method)
-    events?.evaluation(recipe.iterations, recipe.network, result.mean, result.std);
-  return resultRow(method, ipc, recipe.network, result);
-}
-
-/** Learning rate of networks trained on sets that have learned none. */
-const baselineLr = (recipe: Recipe): number => recipe.evaluation.lr ?? recipe.lr_teacher;
-
-/** The row of the whole training set: the teachers' minibatches and passes over the data. */
-export function scoreWhole(context: RunContext, recipe: Recipe): Promise<ResultRow> {
-  const { dataset } = context;
-  const { epochs, batch } = recipe.teachers;
-  const ipc = Math.round(dataset.train.count / dataset.classes.length);
-  const row = { method: "full", ipc, lr: baselineLr(recipe), epochs: 2 * epochs, batch } as const;
-  const set = wholeSet(dataset);
-  return score(context, recipe, row, () => set);
-}
-
-/** The rows of random real images, with hard and with soft labels; every seed draws its own images. */
-export async function scoreRandom(
-  context: RunContext,
-  recipe: Recipe,
-  teachers: TrajectoryBuffer,
-): Promise<ResultRow[]> {
-  const { dataset, model } = context;
-  const { ipc } = recipe;
-  const random = randomOf(recipe, `random real ipc ${ipc}`);
-  const draws = Array.from({ length: recipe.evaluation.num_eval }, (_, seed) =>
-    randomReal(dataset, ipc, random.stream(`seed ${seed}`)),
-  );
-  const sets = await randomSets(context.gpu, model, dataset, teachers, draws);
-  const { epoch_eval_train: epochs, batch } = recipe.evaluation;
-  const row = { ipc, lr: baselineLr(recipe), epochs, batch };
-  return [
-    await score(context, recipe, { ...row, method: "random" }, (seed) => sets[seed]!.hard),
-    await score(context, recipe, { ...row, method: "random-soft" }, (seed) => sets[seed]!.soft),
-  ];
-}
-
-/**
- * The distilled set of a recipe in a run's folder.
- * @throws FileError when it is damaged, or was made for other data or another network.
- */
-export function distilledFor(folder: string, { recipe, source }: Work): DistilledFile {
-  const path = distilledFile(folder, recipe.ipc);
-  const file = readDistilled(path);
-  const { channels, height, width, classes } = source;
-  const rows = recipe.ipc * classes.length;
-  const wanted = {
-    dataset: source.name,
-    ipc: recipe.ipc,
-    network: recipe.network,
-    width: recipe.width,
-    classes: classes.join(", "),
-    images: `[${[rows, channels, height, width].join(", ")}]`,
-  };
-  const found = {
-    ...file.meta,
-    classes: file.meta.classes.join(", "),
-    images: `[${file.shape.join(", ")}]`,
-  };
-  for (const key of Object.keys(wanted) as (keyof typeof wanted)[])
-    if (found[key] !== wanted[key])
-      throw new FileError(
-        `${path}: ${key} must be ${wanted[key]} as in the recipe, got ${found[key]}`,
-      );
-  return file;
-}
-
-/** The row of a distilled set, read back from its file; throws as {@link distilledFor}. */
-export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
-  const { dataset, model } = context;
-  const { ipc } = recipe;
-  const work = { recipe, source: dataset, model };
-  const file = distilledFor(context.folder, work);
-  checkPreprocessing(file, dataset, distilledFile(context.folder, ipc));
-  const { images, labels, lr } = file;
-  const { epoch_eval_train: epochs, batch } = recipe.evaluation;
-  const set = syntheticSet(images, labels, dataset.classes.length);
-  return score(context, recipe, { method: recipe.method, ipc, lr, epochs, batch }, () => set);
-}
-
-/** Writes into the distilled set's file what networks trained on it reach: a row of {@link scoreDistilled}. */
-export function recordAccuracy(folder: string, { ipc, mean, std, seeds }: ResultRow): void {
-  const path = distilledFile(folder, ipc);
-  const { meta, ...file } = readDistilled(path);
-  writeDistilled(path, { ...file, meta: { ...meta, accuracy: { mean, std, seeds } } });
 }

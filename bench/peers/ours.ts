@@ -9,7 +9,7 @@ import {
   variable,
   type Procedure,
 } from "../../engine/index.ts";
-import { studentProcedures } from "../../distill/student.ts";
+import { studentProcedures } from "../../distill/matching/student.ts";
 import { teacherStep } from "../workloads.ts";
 import type { OpenOptions, Peer, Prepared } from "./peer.ts";
 import { LEARNING_RATE, networkOf, outputOf, type Arrays, type Task } from "./tasks.ts";

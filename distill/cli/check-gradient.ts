@@ -9,15 +9,15 @@ import {
   smoothNetwork,
   type CheckOptions,
   type Comparison,
-} from "../check.ts";
+} from "../matching/check.ts";
 import { openRunFolder } from "../files.ts";
-import { depthMask } from "../masks.ts";
-import { DistillError, matchingOptions, planMatching } from "../match.ts";
+import { depthMask } from "../matching/masks.ts";
+import { DistillError, matchingOptions, planMatching } from "../matching/match.ts";
 import { recipeFlags, type Recipe } from "../recipe.ts";
 import { openRun, startOf, teachersOf, type RunContext } from "../run.ts";
-import { drawIteration } from "../schedule.ts";
-import { aligned } from "../table.ts";
-import { drawTable, minibatchTables } from "../unroll.ts";
+import { drawIteration } from "../matching/schedule.ts";
+import { aligned } from "../evaluation/table.ts";
+import { drawTable, minibatchTables } from "../matching/unroll.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 import { recipeOptions, teachersFlag, workFor, type RecipeArguments } from "./settings.ts";
 

@@ -1,10 +1,10 @@
 /** @file `potstill compare`: several recipes on the same data, beside the baselines, in one table. */
 import { basename, join } from "node:path";
 import type { CommandModule } from "yargs";
-import { compare, type Entry } from "../compare.ts";
+import { compare, type Entry } from "../evaluation/compare.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
-import { formatTable } from "../table.ts";
+import { formatTable } from "../evaluation/table.ts";
 import {
   commonOptions,
   dataFrom,

@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import type { Argv, CommandModule } from "yargs";
 import { buildModel, type Model } from "../../models/index.ts";
-import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "../strategy.ts";
+import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "../training/strategy.ts";
 import type { Source } from "../data/dataset.ts";
 import { outlineOf, type Outline } from "../data/known.ts";
 import { describePreprocessing, normalise, type Whitening } from "../data/preprocess.ts";
@@ -28,7 +28,7 @@ import {
   replayBuffers,
 } from "../exchange/replay-buffer.ts";
 import { FileError, proveWritable } from "../files.ts";
-import { TrajectoryBuffer } from "../trajectory.ts";
+import { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import { commonOptions, progressFor, withAdapter, type CommonArguments } from "./options.ts";
 import { UsageError } from "./usage.ts";
 

@@ -1,6 +1,6 @@
 /** @file `potstill data`: which data sets are here, what is in them, and fetching those that are not. */
 import type { CommandModule } from "yargs";
-import { aligned } from "../table.ts";
+import { aligned } from "../evaluation/table.ts";
 import { channelStatistics, DataError, type Source, type Split } from "../data/dataset.ts";
 import { download, md5Of } from "../data/download.ts";
 import { datasetNames, outlineOf } from "../data/known.ts";

@@ -2,10 +2,10 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import yargs from "yargs";
-import { compare } from "../compare.ts";
+import { compare } from "../evaluation/compare.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
-import { formatTable } from "../table.ts";
+import { formatTable } from "../evaluation/table.ts";
 import { reportError } from "./main.ts";
 import { commonOptions, dataFrom, progressFor, withLanes } from "./options.ts";
 import { strictly } from "./usage.ts";

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { recordData } from "../data/record.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
-import { planMatching } from "../match.ts";
+import { planMatching } from "../matching/match.ts";
 import { recipeToYaml } from "../recipe-file.ts";
 import { recipeFlags } from "../recipe.ts";
-import { beginRun, distil, openRun, recordAccuracy, scoreDistilled, teachersOf } from "../run.ts";
+import { beginRun, distil, openRun, teachersOf } from "../run.ts";
+import { recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
 import { EventFile } from "../report/tensorboard.ts";
-import { formatTable } from "../table.ts";
+import { formatTable } from "../evaluation/table.ts";
 import { commonOptions, lanesFor, progressFor, withGpu, type CommonArguments } from "./options.ts";
 import { dryRun } from "./dry-run.ts";
 import {

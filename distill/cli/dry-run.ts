@@ -1,9 +1,9 @@
 /** @file What a run would take of memory and disk, planned without a device or data. */
-import { planMatching } from "../match.ts";
-import { formatBytes } from "../memory.ts";
+import { planMatching } from "../matching/match.ts";
+import { formatBytes } from "../matching/memory.ts";
 import type { Recipe } from "../recipe.ts";
 import { modelOf } from "../run.ts";
-import { teacherSize } from "../teacher.ts";
+import { teacherSize } from "../teachers/teacher.ts";
 
 /** Lines that say what distilling by a recipe takes. Throws as {@link planMatching} and {@link modelOf}. */
 export async function dryRun(recipe: Recipe): Promise<string> {

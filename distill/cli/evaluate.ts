@@ -5,17 +5,9 @@ import type { CommandModule } from "yargs";
 import { checkData } from "../data/record.ts";
 import { FileError, writeAtomic } from "../files.ts";
 import { readRecipes } from "../recipe-file.ts";
-import {
-  distilledFile,
-  distilledFor,
-  openRun,
-  scoreDistilled,
-  scoreRandom,
-  scoreWhole,
-  teachersOf,
-  workOf,
-} from "../run.ts";
-import { formatTable } from "../table.ts";
+import { distilledFile, openRun, teachersOf, workOf } from "../run.ts";
+import { distilledFor, scoreDistilled, scoreRandom, scoreWhole } from "../evaluation/score.ts";
+import { formatTable } from "../evaluation/table.ts";
 import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
 interface EvaluateArguments extends CommonArguments {

@@ -4,7 +4,7 @@ import { AdapterError, DeviceLostError } from "../../engine/index.ts";
 import { ModelError } from "../../models/index.ts";
 import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
-import { DistillError } from "../match.ts";
+import { DistillError } from "../matching/match.ts";
 import { RecipeError } from "../recipe.ts";
 import { checkGradientCommand } from "./check-gradient.ts";
 import { compareCommand } from "./compare.ts";

@@ -5,7 +5,7 @@ import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
 import type { Work } from "../run.ts";
-import type { Lanes } from "../teacher.ts";
+import type { Lanes } from "../teachers/teacher.ts";
 import { withProfile } from "./profile.ts";
 
 export interface AdapterArguments {

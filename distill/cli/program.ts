@@ -1,8 +1,8 @@
 /** @file `potstill info --program`: what a matching program does, launch by launch. */
 import { Program, showBytes, showFlops, type Gpu, type Step } from "../../engine/index.ts";
 import { buildModel, isNetwork } from "../../models/index.ts";
-import { matchingOptions } from "../match.ts";
-import { matchingProcedures, type MatchingOptions } from "../placement.ts";
+import { matchingOptions } from "../matching/match.ts";
+import { matchingProcedures, type MatchingOptions } from "../matching/placement.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { modelOf } from "../run.ts";
 import { UsageError } from "./usage.ts";

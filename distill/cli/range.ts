@@ -3,10 +3,15 @@ import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { Random } from "../../engine/index.ts";
 import { openRunFolder } from "../files.ts";
-import { probeEpochs, proposeRange, type EpochProbe, type ProposedRange } from "../range.ts";
+import {
+  probeEpochs,
+  proposeRange,
+  type EpochProbe,
+  type ProposedRange,
+} from "../matching/range.ts";
 import { recipeFlags } from "../recipe.ts";
 import { openRun, startOf, teachersOf } from "../run.ts";
-import { aligned } from "../table.ts";
+import { aligned } from "../evaluation/table.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
 import { recipeOptions, teachersFlag, workFor, type RecipeArguments } from "./settings.ts";
 

@@ -1,7 +1,7 @@
 /** @file `potstill teach`: teachers alone, for any number of runs that follow them. */
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
-import { summarise } from "../evaluate.ts";
+import { summarise } from "../evaluation/evaluate.ts";
 import { resolveTeaching, teachingFlags } from "../recipe.ts";
 import { openRun, trainTeachers, workOf } from "../run.ts";
 import {

@@ -8,7 +8,7 @@ import {
 } from "../formats/array.ts";
 import { decodeNpy, npyLayout } from "../formats/npy.ts";
 import { OpenFile, refusing } from "../formats/source.ts";
-import { decodeHeader, type Dtype } from "../safetensors.ts";
+import { decodeHeader, type Dtype } from "../formats/safetensors.ts";
 import { DataError, type ImageShape } from "./dataset.ts";
 import { fileRows } from "./file-rows.ts";
 import { rowPieces, type PendingHalf, type PendingSet } from "./pending.ts";

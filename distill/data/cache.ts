@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { cacheFolder } from "../../engine/index.ts";
 import { FileError, FileUnderWay, openRunFolder } from "../files.ts";
 import { OpenFile } from "../formats/source.ts";
-import { decodeHeader, encodeHeader } from "../safetensors.ts";
+import { decodeHeader, encodeHeader } from "../formats/safetensors.ts";
 import { fileRows } from "./file-rows.ts";
 import { piecesOf, type HeldSet, type PendingSet } from "./pending.ts";
 import { memoryRows } from "./rows.ts";

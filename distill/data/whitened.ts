@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import type { Gpu } from "../../engine/index.ts";
 import { FileError, openRunFolder, readBytes, writeAtomic } from "../files.ts";
 import type { Progress } from "../progress.ts";
-import { decodeSafetensors, encodeSafetensors } from "../safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../formats/safetensors.ts";
 import { cached, cacheFile } from "./cache.ts";
 import type { Dataset, Source, Split } from "./dataset.ts";
 import { hold } from "./hold.ts";

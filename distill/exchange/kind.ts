@@ -5,7 +5,7 @@ import { basename, extname, join } from "node:path";
 import { fileError, FileError } from "../files.ts";
 import { OpenFile } from "../formats/source.ts";
 import { isZip, ZipArchive } from "../formats/zip.ts";
-import { listTeachers } from "../trajectory.ts";
+import { listTeachers } from "../teachers/trajectory.ts";
 import { isPictureFolder } from "./picture-folder.ts";
 import { isPublishedSet } from "./published-set.ts";
 import { replayBuffers } from "./replay-buffer.ts";

@@ -12,9 +12,14 @@ import { numericArray, type NumericArray } from "../formats/array.ts";
 import { ptPieces, type LazyTensor, type PtContent } from "../formats/pt-write.ts";
 import { PtTensor, readPt } from "../formats/pt.ts";
 import { OpenFile, refusing } from "../formats/source.ts";
-import { Recorder } from "../recorder.ts";
-import type { TeacherKind } from "../teacher-meta.ts";
-import { showEpochs, teacherFile, type Teacher, type TrajectoryBuffer } from "../trajectory.ts";
+import { Recorder } from "../teachers/recorder.ts";
+import type { TeacherKind } from "../teachers/teacher-meta.ts";
+import {
+  showEpochs,
+  teacherFile,
+  type Teacher,
+  type TrajectoryBuffer,
+} from "../teachers/trajectory.ts";
 
 const NAME = /^replay_buffer_(\d+)\.pt$/;
 

@@ -1,5 +1,5 @@
 /** @file Arrays of numbers as files hold them: element types, byte orders and strides. */
-import { fromHalf, toHalf } from "../half.ts";
+import { fromHalf, toHalf } from "./half.ts";
 import type { Refuse } from "./source.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** @file Lines of a run's metrics and times as messages: columns of numbers, an evaluation each. */
-import { summarise } from "../evaluate.ts";
-import { methodTitle } from "../table.ts";
+import { summarise } from "../evaluation/evaluate.ts";
+import { methodTitle } from "../evaluation/table.ts";
 import type { Accuracy, Message } from "./messages.ts";
 
 type Columns = Record<string, (number | null)[]>;

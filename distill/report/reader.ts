@@ -5,10 +5,10 @@ import { readdirSync, statSync } from "node:fs";
 import { parse } from "yaml";
 
 import { FileError, readBytes } from "../files.ts";
-import { drawSheet, encodePng } from "../pictures.ts";
+import { drawSheet, encodePng } from "./pictures.ts";
 import { checkedRecipe, RecipeError, type Recipe } from "../recipe.ts";
-import { maxStartEpoch } from "../schedule.ts";
-import { listTeachers, readTrajectory, teacherFile } from "../trajectory.ts";
+import { maxStartEpoch } from "../matching/schedule.ts";
+import { listTeachers, readTrajectory, teacherFile } from "../teachers/trajectory.ts";
 import { insideRun, type RunFolder } from "./folder.ts";
 import { fromProbability, type Accuracy, type Message, type RunMessage } from "./messages.ts";
 import type { RunSummary, SetRecipe, SnapshotKey, Update } from "./messages.ts";

@@ -2,13 +2,13 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { animatedPng, type Frame } from "../animation.ts";
+import { animatedPng, type Frame } from "./animation.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { fileError, writeAtomic } from "../files.ts";
-import type { PlannedMemory } from "../match.ts";
-import { comparisonSheet, drawSheet, firstColumns, toBytes } from "../pictures.ts";
+import type { PlannedMemory } from "../matching/match.ts";
+import { comparisonSheet, drawSheet, firstColumns, toBytes } from "./pictures.ts";
 import type { Recipe } from "../recipe.ts";
-import type { SyntheticSet } from "../start.ts";
+import type { SyntheticSet } from "../matching/start.ts";
 import {
   isSnapshotIteration,
   listSnapshots,

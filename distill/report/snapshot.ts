@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import type { ImageShape } from "../data/dataset.ts";
 import { FileError, fileError, openRunFolder, readBytes, writeAtomic } from "../files.ts";
-import { decodeSafetensors, encodeSafetensors } from "../safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../formats/safetensors.ts";
 
 /** N images, the first few of each class, class by class, as they look and what their labels say. */
 export interface Snapshot extends ImageShape {

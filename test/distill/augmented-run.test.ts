@@ -10,15 +10,8 @@ import { readDistilled } from "../../distill/distilled.ts";
 import { createProgress } from "../../distill/progress.ts";
 import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 import { resolveRecipe, type RecipeOverrides } from "../../distill/recipe.ts";
-import {
-  beginRun,
-  distil,
-  distilledFile,
-  openRun,
-  scoreDistilled,
-  teachersOf,
-  workOf,
-} from "../../distill/run.ts";
+import { beginRun, distil, distilledFile, openRun, teachersOf, workOf } from "../../distill/run.ts";
+import { scoreDistilled } from "../../distill/evaluation/score.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const gpu = sharedGpu();

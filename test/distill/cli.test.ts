@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DIGITS_MEAN, DIGITS_STD } from "../../distill/data/digits.ts";
 import { readDistilled, writeDistilled, type DistilledMeta } from "../../distill/distilled.ts";
 import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
-import type { ResultRow } from "../../distill/table.ts";
-import { readTrajectory } from "../../distill/trajectory.ts";
+import type { ResultRow } from "../../distill/evaluation/table.ts";
+import { readTrajectory } from "../../distill/teachers/trajectory.ts";
 import { contents, runCli, type Finished } from "../support/run-cli.ts";
 
 /** Arguments of a run that takes seconds. */

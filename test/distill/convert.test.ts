@@ -9,7 +9,7 @@ import { main } from "../../distill/cli/main.ts";
 import { loadDigits } from "../../distill/data/digits.ts";
 import { readDistilled, writeDistilled, type DistilledFile } from "../../distill/distilled.ts";
 import { hardened } from "../../distill/exchange/labels.ts";
-import { TrajectoryBuffer } from "../../distill/trajectory.ts";
+import { TrajectoryBuffer } from "../../distill/teachers/trajectory.ts";
 import { fixturePath } from "../support/fixture.ts";
 import { sample } from "./exchange/sample.ts";
 

@@ -19,7 +19,7 @@ import {
   decodeSafetensors,
   encodeSafetensors,
   type StoredTensor,
-} from "../../distill/safetensors.ts";
+} from "../../distill/formats/safetensors.ts";
 
 const described = {
   dataset: "digits",

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 
 import { dryRun } from "../../distill/cli/dry-run.ts";
-import { planMatching } from "../../distill/match.ts";
+import { planMatching } from "../../distill/matching/match.ts";
 import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 import { resolveRecipe } from "../../distill/recipe.ts";
 import { modelOf } from "../../distill/run.ts";

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 
 import { grad, interpret, mul, softmax, sum, variable } from "../../engine/index.ts";
 import { classLogits, EXACT, likeliest } from "../../distill/labels.ts";
-import { hardTargets, softTargets } from "../../distill/train.ts";
+import { hardTargets, softTargets } from "../../distill/training/train.ts";
 import { runOnGpu, sharedGpu } from "../support/gpu.ts";
 
 const gpu = sharedGpu();

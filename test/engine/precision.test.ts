@@ -9,7 +9,7 @@ import {
   type HostData,
 } from "../../engine/index.ts";
 import { buildModel, initialise } from "../../models/index.ts";
-import { studentProcedures } from "../../distill/student.ts";
+import { studentProcedures } from "../../distill/matching/student.ts";
 
 const model = buildModel("ConvNetD2", { channels: 3, size: 16, classes: 10 }, { width: 16 });
 const [IMAGES, STEPS] = [8, 3];

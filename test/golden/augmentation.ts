@@ -1,7 +1,7 @@
 /** @file Golden cases of the augmentation: every operator, with its draws given. */
 import { grad, mul, Program, sum, variable, type Gpu } from "../../engine/index.ts";
-import { augment, ROW, rowOf } from "../../distill/augment.ts";
-import { DSA_STRATEGY, parseStrategy, type Operator } from "../../distill/strategy.ts";
+import { augment, ROW, rowOf } from "../../distill/training/augment.ts";
+import { DSA_STRATEGY, parseStrategy, type Operator } from "../../distill/training/strategy.ts";
 import type { Check, Outcome } from "./cases.ts";
 import { fill } from "./fill.ts";
 

@@ -8,9 +8,9 @@ import {
   type Gpu,
 } from "../../engine/index.ts";
 import { splitParameters } from "../../models/index.ts";
-import { studentProcedures, type GradientKind } from "../../distill/student.ts";
-import { hardTargets, minibatches, Trainer } from "../../distill/train.ts";
-import { backwards, forwards, minibatchTables, runAll } from "../../distill/unroll.ts";
+import { studentProcedures, type GradientKind } from "../../distill/matching/student.ts";
+import { hardTargets, minibatches, Trainer } from "../../distill/training/train.ts";
+import { backwards, forwards, minibatchTables, runAll } from "../../distill/matching/unroll.ts";
 import { augmentCase } from "./augmentation.ts";
 import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";
 import { whiteningCase } from "./whitening.ts";

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { prepare } from "../../engine/gpu/lower.ts";
 import { Planner, Slots, type Dispatch } from "../../engine/gpu/plan.ts";
 import { buildModel } from "../../models/index.ts";
-import { studentProcedures } from "../../distill/student.ts";
+import { studentProcedures } from "../../distill/matching/student.ts";
 
 /** As many buffers as every adapter has. */
 const target = {

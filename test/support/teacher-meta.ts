@@ -1,5 +1,5 @@
 /** @file Metadata of made-up teachers. */
-import type { TeacherMeta } from "../../distill/teacher-meta.ts";
+import type { TeacherMeta } from "../../distill/teachers/teacher-meta.ts";
 
 /** Teachers of 2 epochs on the digits, all snapshots kept, but for `changes`. */
 export function teacherMeta(changes: Partial<TeacherMeta> = {}): TeacherMeta {

@@ -10,7 +10,7 @@ import { loadSource } from "../../../distill/data/registry.ts";
 import { numericArray, type NumericArray } from "../../../distill/formats/array.ts";
 import { encodeNpy, encodeNpz } from "../../../distill/formats/npy.ts";
 import { encodeZip } from "../../../distill/formats/zip-write.ts";
-import { encodeSafetensors } from "../../../distill/safetensors.ts";
+import { encodeSafetensors } from "../../../distill/formats/safetensors.ts";
 import {
   expectOnlyRefusals,
   noise,

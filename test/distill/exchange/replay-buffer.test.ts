@@ -17,8 +17,12 @@ import type { PickleValue } from "../../../distill/formats/pickle.ts";
 import { encodePt, type PtContent } from "../../../distill/formats/pt-write.ts";
 import { PtTensor, readPt } from "../../../distill/formats/pt.ts";
 import { OpenFile } from "../../../distill/formats/source.ts";
-import { writeTrajectory } from "../../../distill/recorder.ts";
-import { readTrajectory, teacherFile, TrajectoryBuffer } from "../../../distill/trajectory.ts";
+import { writeTrajectory } from "../../../distill/teachers/recorder.ts";
+import {
+  readTrajectory,
+  teacherFile,
+  TrajectoryBuffer,
+} from "../../../distill/teachers/trajectory.ts";
 import { buildModel } from "../../../models/index.ts";
 import { fixture, fixturePath } from "../../support/fixture.ts";
 import { pythonWith } from "../../support/python.ts";

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadDigits } from "../../../distill/data/digits.ts";
 import { normalise } from "../../../distill/data/preprocess.ts";
 import { openRunFolder } from "../../../distill/files.ts";
-import { toBytes } from "../../../distill/pictures.ts";
+import { toBytes } from "../../../distill/report/pictures.ts";
 import { readRecipe, shippedRecipes } from "../../../distill/recipe-file.ts";
 import { resolveRecipe } from "../../../distill/recipe.ts";
 import { beginRecording, Recording } from "../../../distill/report/recording.ts";

@@ -1,0 +1,79 @@
+/** @file Evaluation: fresh networks trained on a small set, tested on the real test set (DATM.md §7). */
+import type { Gpu, Random } from "../../engine/index.ts";
+import { initialise, type Model } from "../../models/index.ts";
+import type { Dataset } from "../data/dataset.ts";
+import type { Strategy } from "../training/strategy.ts";
+import { accuracy, minibatches, Trainer, type TrainingSet } from "../training/train.ts";
+
+export interface EvaluationSettings {
+  readonly seeds: number;
+  /** E: the network sees the set E + 1 times. */
+  readonly epochs: number;
+  readonly batch: number;
+  /** Until epoch ⌊E/2⌋ + 1; a tenth of it afterwards. */
+  readonly lr: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Operators that augment every minibatch; none when absent. */
+  readonly augmentation?: Strategy;
+}
+
+/** Test accuracies in 0..1, one a seed, with their mean and standard deviation (of a sample). */
+export interface Accuracies {
+  readonly values: readonly number[];
+  readonly mean: number;
+  readonly std: number;
+}
+
+export function summarise(values: readonly number[]): Accuracies {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+  return { values, mean, std: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
+}
+
+/** Epochs queued between two looks at the clock, so that progress moves and Ctrl-C is heard. */
+const EPOCHS_A_TURN = 50;
+
+/**
+ * Trains a fresh network for each seed on that seed's set and tests it once, after the last epoch.
+ * Sets have equally many images. `report` is told how many of the seeds × (E + 1) epochs are done.
+ */
+export async function evaluate(
+  gpu: Gpu,
+  model: Model,
+  setOf: (seed: number) => TrainingSet,
+  dataset: Dataset,
+  settings: EvaluationSettings,
+  random: Random,
+  report: (epochs: number) => void = () => undefined,
+): Promise<Accuracies> {
+  const { seeds, epochs, batch, momentum, weightDecay, augmentation = [] } = settings;
+  using trainer = await Trainer.compile(gpu, model, setOf(0), batch, { augmentation });
+  const drop = Math.floor(epochs / 2) + 1;
+  const values: number[] = [];
+  for (let seed = 0; seed < seeds; seed++) {
+    const set = setOf(seed);
+    trainer.use(set);
+    const own = random.stream(`seed ${seed}`);
+    trainer.reset(initialise(model, own.stream("parameters")));
+    const order = own.stream("order");
+    const draws = own.stream("augmentation");
+    for (let epoch = 0; epoch <= epochs;) {
+      // A turn ends where the learning rate drops and the momentum starts anew.
+      const end = Math.min(epoch + EPOCHS_A_TURN, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
+      const turn = Array.from({ length: end - epoch }, () =>
+        minibatches(order.permutation(set.count), batch),
+      );
+      const lr = settings.lr * (epoch > drop ? 0.1 : 1);
+      trainer.train(turn.flat(), { lr, momentum, weightDecay }, draws);
+      epoch = end;
+      if (epoch === drop + 1) trainer.forgetMomentum();
+      await trainer.takeLoss();
+      report(seed * (epochs + 1) + epoch);
+    }
+    const { test } = dataset;
+    const logits = await trainer.logits((indices) => test.images(indices), test.count);
+    values.push(accuracy(logits, test.labels));
+  }
+  return summarise(values);
+}

@@ -1,0 +1,84 @@
+/** @file Recipes compared: rows in order, teachers in common trained once, one table on one device or two. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+import { Gpu } from "../../../engine/index.ts";
+import { compare, type Entry } from "../../../distill/evaluation/compare.ts";
+import { createProgress } from "../../../distill/progress.ts";
+import { readRecipe, shippedRecipes } from "../../../distill/recipe-file.ts";
+import { resolveRecipe, type RecipeOverrides } from "../../../distill/recipe.ts";
+import { workOf } from "../../../distill/run.ts";
+import { formatTable } from "../../../distill/evaluation/table.ts";
+
+let root: string;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "potstill-compare-"));
+});
+afterAll(() => {
+  rmSync(root, { recursive: true });
+});
+
+async function entry(name: string, overrides: RecipeOverrides): Promise<Entry> {
+  const recipe = resolveRecipe(readRecipe(shippedRecipes().get("digits-ipc1")!), {
+    ...{ width: 4, syn_steps: 2, expert_epochs: 1, max_start_epoch: 1, iterations: 2 },
+    teachers: { experts: 1, epochs: 1 },
+    evaluation: { num_eval: 1, epoch_eval_train: 2 },
+    ...overrides,
+  });
+  return { name, work: await workOf(recipe) };
+}
+
+it("compares recipes that share teachers, with the same files on one device and on two", async () => {
+  using gpu = await Gpu.open({ threads: "one" });
+  using beside = await Gpu.open({ threads: "one" });
+  const entries = [
+    await entry("early", {}),
+    await entry("slow", { lr_img: 0 }),
+    await entry("two", { ipc: 2, batch_syn: 20 }),
+  ] as const;
+  const run = async (name: string, ...gpus: [Gpu, ...Gpu[]]) => {
+    const folder = join(root, name);
+    const progress = createProgress({ quiet: true });
+    const rows = await compare({ gpus, entries: [...entries], folder, progress });
+    expect(JSON.parse(readFileSync(join(folder, "results.json"), "utf8"))).toEqual(rows);
+    return { folder, rows };
+  };
+  const { folder, rows } = await run("alone", gpu);
+  const named = rows.map(({ method, ipc, recipe }) => [method, ipc, recipe ?? ""].join(" "));
+  expect(named).toEqual([
+    "full 130 ",
+    "random 1 ",
+    "random-soft 1 ",
+    "datm 1 early",
+    "datm 1 slow",
+    "random 2 ",
+    "random-soft 2 ",
+    "datm 2 two",
+  ]);
+  expect(formatTable(rows)).toContain("distilled (DATM), slow");
+  expect(existsSync(join(folder, "early", "distilled-ipc1.safetensors"))).toBe(true);
+  expect(existsSync(join(folder, "teachers-2"))).toBe(false);
+  const together = await run("together", gpu, beside);
+  expect(together.rows).toEqual(rows);
+  for (const file of ["metrics.jsonl", "two/metrics.jsonl", "two/distilled-ipc2.safetensors"])
+    expect(readFileSync(join(together.folder, file))).toEqual(readFileSync(join(folder, file)));
+});
+
+it("refuses recipes of unlike networks, and one name twice", async () => {
+  using gpu = await Gpu.open({ threads: "one" });
+  const first = await entry("a", {});
+  const options = {
+    gpus: [gpu] as const,
+    folder: join(root, "none"),
+    progress: createProgress({ quiet: true }),
+  };
+  const wide = await entry("b", { width: 5 });
+  await expect(compare({ ...options, entries: [first, wide] })).rejects.toThrow(
+    "compare: every recipe's width must be 4 as the first one's, got 5",
+  );
+  await expect(compare({ ...options, entries: [first, first] })).rejects.toThrow("got a twice");
+  expect(existsSync(options.folder)).toBe(false);
+});
