@@ -5,8 +5,8 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Strategy } from "../training/strategy.ts";
 import { accuracy, minibatches, Trainer, type TrainingSet } from "../training/train.ts";
 
-export interface EvaluationSettings {
-  readonly seeds: number;
+/** How a network is trained on a small set, but for its seed. */
+export interface Protocol {
   /** E: the network sees the set E + 1 times. */
   readonly epochs: number;
   readonly batch: number;
@@ -16,6 +16,10 @@ export interface EvaluationSettings {
   readonly weightDecay: number;
   /** Operators that augment every minibatch; none when absent. */
   readonly augmentation?: Strategy;
+}
+
+export interface EvaluationSettings extends Protocol {
+  readonly seeds: number;
 }
 
 /** Test accuracies in 0..1, one a seed, with their mean and standard deviation (of a sample). */
@@ -35,6 +39,36 @@ export function summarise(values: readonly number[]): Accuracies {
 const EPOCHS_A_TURN = 50;
 
 /**
+ * Trains a fresh network on the set of `trainer`, which was compiled for the protocol's batch and
+ * augmentation. Its start, the order of the images and their augmentations are drawn from `random`.
+ * `report` is told how many of the E + 1 epochs are done.
+ */
+export async function trainByProtocol(
+  trainer: Trainer,
+  { epochs, batch, momentum, weightDecay, lr: first }: Protocol,
+  random: Random,
+  report: (epochs: number) => void = () => undefined,
+): Promise<void> {
+  trainer.reset(initialise(trainer.model, random.stream("parameters")));
+  const order = random.stream("order");
+  const draws = random.stream("augmentation");
+  const drop = Math.floor(epochs / 2) + 1;
+  for (let epoch = 0; epoch <= epochs;) {
+    // A turn ends where the learning rate drops and the momentum starts anew.
+    const end = Math.min(epoch + EPOCHS_A_TURN, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
+    const turn = Array.from({ length: end - epoch }, () =>
+      minibatches(order.permutation(trainer.count), batch),
+    );
+    const lr = first * (epoch > drop ? 0.1 : 1);
+    trainer.train(turn.flat(), { lr, momentum, weightDecay }, draws);
+    epoch = end;
+    if (epoch === drop + 1) trainer.forgetMomentum();
+    await trainer.takeLoss();
+    report(epoch);
+  }
+}
+
+/**
  * Trains a fresh network for each seed on that seed's set and tests it once, after the last epoch.
  * Sets have equally many images. `report` is told how many of the seeds × (E + 1) epochs are done.
  */
@@ -47,30 +81,13 @@ export async function evaluate(
   random: Random,
   report: (epochs: number) => void = () => undefined,
 ): Promise<Accuracies> {
-  const { seeds, epochs, batch, momentum, weightDecay, augmentation = [] } = settings;
+  const { seeds, epochs, batch, augmentation = [] } = settings;
   using trainer = await Trainer.compile(gpu, model, setOf(0), batch, { augmentation });
-  const drop = Math.floor(epochs / 2) + 1;
   const values: number[] = [];
   for (let seed = 0; seed < seeds; seed++) {
-    const set = setOf(seed);
-    trainer.use(set);
+    trainer.use(setOf(seed));
     const own = random.stream(`seed ${seed}`);
-    trainer.reset(initialise(model, own.stream("parameters")));
-    const order = own.stream("order");
-    const draws = own.stream("augmentation");
-    for (let epoch = 0; epoch <= epochs;) {
-      // A turn ends where the learning rate drops and the momentum starts anew.
-      const end = Math.min(epoch + EPOCHS_A_TURN, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
-      const turn = Array.from({ length: end - epoch }, () =>
-        minibatches(order.permutation(set.count), batch),
-      );
-      const lr = settings.lr * (epoch > drop ? 0.1 : 1);
-      trainer.train(turn.flat(), { lr, momentum, weightDecay }, draws);
-      epoch = end;
-      if (epoch === drop + 1) trainer.forgetMomentum();
-      await trainer.takeLoss();
-      report(seed * (epochs + 1) + epoch);
-    }
+    await trainByProtocol(trainer, settings, own, (done) => report(seed * (epochs + 1) + done));
     const { test } = dataset;
     const logits = await trainer.logits((indices) => test.images(indices), test.count);
     values.push(accuracy(logits, test.labels));

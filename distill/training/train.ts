@@ -126,6 +126,11 @@ export class Trainer implements Disposable {
     return new Trainer(program, model, set, sizes, augmentation);
   }
 
+  /** Images of the set. */
+  get count(): number {
+    return this.set.count;
+  }
+
   /**
    * Trains on another set of as many images from now on.
    * @throws RangeError when it has another number.
