@@ -37,7 +37,7 @@ const size = fc.oneof(
 
 export const recipes: fc.Arbitrary<Recipe> = fc.record({
   shapes: fc.array(fc.array(size, { maxLength: 4 }), { minLength: 1, maxLength: 3 }),
-  steps: fc.array(numbers(8), { minLength: 1, maxLength: 25, size: "max" }),
+  steps: fc.array(numbers(8), { minLength: 1, maxLength: 40, size: "max" }),
   outputs: fc.array(numbers(4), { minLength: 1, maxLength: 4 }),
   seed: fc.nat(0xffff),
 });
