@@ -1,6 +1,6 @@
 /** @file The command line: which commands there are, and how errors end. */
 import yargs from "yargs";
-import { AdapterError, DeviceLostError } from "../../engine/index.ts";
+import { AdapterError, DeviceLostError, OutOfMemoryError } from "../../engine/index.ts";
 import { ModelError } from "../../models/index.ts";
 import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
@@ -26,6 +26,7 @@ const EXPECTED = [
   DistillError,
   FileError,
   ModelError,
+  OutOfMemoryError,
   RangeError,
   RecipeError,
 ];

@@ -5,7 +5,13 @@ import { BestSet, type BestState, type KeptSet, type Score } from "./best.ts";
 import { depthMask, withoutNearest } from "./masks.ts";
 import { parseBytes } from "./memory.ts";
 import { openPlace, type Place } from "./place.ts";
-import { DistillError, placementOf, type MatchingOptions, type Placement } from "./placement.ts";
+import {
+  adviseOnMemory,
+  DistillError,
+  placementOf,
+  type MatchingOptions,
+  type Placement,
+} from "./placement.ts";
 import type { Recipe } from "../recipe.ts";
 import { drawIteration } from "./schedule.ts";
 import type { SyntheticSet } from "./start.ts";
@@ -133,16 +139,20 @@ export function planMatching(
 
 /**
  * Distils: `iterations` matching iterations from `start`, or those that are left of a resumed run.
- * @throws DistillError when no iteration is accepted any more; throws as {@link planMatching}.
+ * @throws DistillError when no iteration is accepted any more, or the adapter is out of memory; throws as
+ * {@link planMatching}.
  */
 export async function match(options: MatchOptions): Promise<Matched> {
   const { gpu, model, recipe, teachers, random, resume } = options;
   const { onPlanned, onIteration, onCheckpoint } = options;
   const { continuous = false, checkpointEvery = CHECKPOINT_EVERY } = options;
   const images = options.start.labels.length / model.task.classes;
-  const { micro, resident } = planMatching(model, recipe, images, gpu.facts);
-  const sizes = { ...matchingOptions(model, recipe, images), micro };
-  using place = await openPlace(gpu, sizes, recipe, resident);
+  const placement = planMatching(model, recipe, images, gpu.facts);
+  const wanted = matchingOptions(model, recipe, images);
+  const sizes = { ...wanted, micro: placement.micro };
+  using place = await openPlace(gpu, sizes, recipe, placement.resident).catch((error: unknown) => {
+    throw adviseOnMemory(error, placement, wanted, gpu.facts);
+  });
   onPlanned?.(place.program.memory);
   place.load(resume ?? freshState(options.start, recipe));
   const best = new BestSet(comparisons(recipe), options.score, resume);

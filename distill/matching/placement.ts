@@ -4,6 +4,7 @@
  */
 import {
   full,
+  OutOfMemoryError,
   Program,
   type AdapterFacts,
   type Memory,
@@ -67,13 +68,34 @@ export class DistillError extends Error {
  * and the fewest micro-batches that fit, or those of `options.micro`.
  * @throws DistillError when nothing fits.
  */
-export function placementOf(options: MatchingOptions, { memory, facts }: Limits = {}): Placement {
+export function placementOf(options: MatchingOptions, limits: Limits = {}): Placement {
+  const found = fittingPlacement(options, limits);
+  if (found) return found;
+  const { memory, facts } = limits;
+  const tried = planned(options, least(options), false, facts);
+  throw new DistillError(refusal(tried, { memory, buffer: largestBuffer(facts) }, options));
+}
+
+/** The placement with so many images at once. */
+function planned(
+  options: MatchingOptions,
+  micro: number,
+  resident: boolean,
+  facts: AdapterFacts | undefined,
+): Placement {
+  const some = { ...options, micro };
+  const procedures = resident ? matchingProcedures(some) : streamedProcedures(streamed(some));
+  return { micro: partsOf(some).micro, resident, memory: Program.plan(procedures, facts) };
+}
+
+/** The placement of {@link placementOf}, if there is one. */
+function fittingPlacement(
+  options: MatchingOptions,
+  { memory, facts }: Limits,
+): Placement | undefined {
   const buffer = largestBuffer(facts);
-  const plan = (micro: number, resident: boolean): Placement => {
-    const some = { ...options, micro };
-    const procedures = resident ? matchingProcedures(some) : streamedProcedures(streamed(some));
-    return { micro: partsOf(some).micro, resident, memory: Program.plan(procedures, facts) };
-  };
+  const plan = (micro: number, resident: boolean): Placement =>
+    planned(options, micro, resident, facts);
   const fits = ({ memory: { total, largest } }: Placement): boolean =>
     total <= (memory ?? Infinity) && largest <= buffer;
   const { images, set } = bytesOfSet(options);
@@ -82,9 +104,7 @@ export function placementOf(options: MatchingOptions, { memory, facts }: Limits 
     options.micro === undefined && !options.model.mixesSamples
       ? fewestParts(options.batch, (micro) => plan(micro, resident), fits)
       : [plan(options.micro ?? options.batch, resident)].find(fits);
-  const found = (resident ? search(true) : undefined) ?? search(false);
-  if (found) return found;
-  throw new DistillError(refusal(plan(least(options), false), { memory, buffer }, options));
+  return (resident ? search(true) : undefined) ?? search(false);
 }
 
 /** The fewest images at once that a plan may have. */
@@ -142,4 +162,30 @@ function refusal(
   if (memory !== undefined && total > memory)
     return `memory: must be at least ${formatBytes(total)} for ${images}, got ${formatBytes(memory)}`;
   return `micro_batch: buffers must be at most ${formatBytes(buffer)} on this adapter, got ${formatBytes(largest)} for ${images}`;
+}
+
+const MIB = 2 ** 20;
+
+/**
+ * What to say where the adapter has less to spare than it should: another process may have the rest, and
+ * WebGPU does not tell. Errors of other kinds are returned as they are.
+ */
+export function adviseOnMemory(
+  error: unknown,
+  { micro, memory: { total } }: Placement,
+  options: MatchingOptions,
+  facts: AdapterFacts,
+): unknown {
+  if (!(error instanceof OutOfMemoryError)) return error;
+  const got = `memory: the adapter must have ${formatBytes(total)} to spare for ${micro} of batch_syn's ${options.batch} images at once, got out of memory`;
+  const { micro: given, ...free } = options;
+  for (let memory = total / 2; memory > MIB; memory /= 2) {
+    const less = fittingPlacement(free, { memory, facts });
+    if (!less) break;
+    const setting = `memory: ${Math.ceil(less.memory.total / MIB)}MiB`;
+    const without = given === undefined ? "" : " without micro_batch";
+    if (less.micro < micro)
+      return new DistillError(`${got}; ${setting}${without} takes ${less.micro} at once`);
+  }
+  return new DistillError(`${got}; lower batch_syn, syn_steps or width, or take --precision f16`);
 }

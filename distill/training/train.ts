@@ -6,6 +6,7 @@ import {
   logSoftmax,
   mul,
   neg,
+  OutOfMemoryError,
   Program,
   repeat,
   reshape,
@@ -101,7 +102,10 @@ export class Trainer implements Disposable {
     this.augmentation = augmentation;
   }
 
-  /** A trainer of `model` on minibatches of up to `batch` images of `set`. */
+  /**
+   * A trainer of `model` on minibatches of up to `batch` images of `set`.
+   * @throws OutOfMemoryError when the adapter has not the memory.
+   */
   static async compile(
     gpu: Gpu,
     model: Model,
@@ -115,10 +119,13 @@ export class Trainer implements Disposable {
     const steps = set.count <= most ? STEPS : Math.max(1, Math.floor(capacity / batch));
     const width = Math.min(batch, set.count);
     const sizes = { batch: width, capacity, steps };
-    const program = await Program.compile(
-      gpu,
-      trainingProcedures(model, sizes, gsam, augmentation),
-    );
+    const procedures = trainingProcedures(model, sizes, gsam, augmentation);
+    const program = await Program.compile(gpu, procedures).catch((error: unknown) => {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      const advice = "lower batch or width, or take --precision f16";
+      const what = `training on minibatches of ${batch} images`;
+      throw new OutOfMemoryError(`${what}: ${error.message}; ${advice}`, error.planned);
+    });
     if (gsam) {
       program.write("rho", Float32Array.of(gsam.rho));
       program.write("alpha", Float32Array.of(gsam.alpha));

@@ -4,6 +4,7 @@ import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
 import type { AdapterFacts, Gpu } from "./device.ts";
 import { showSteps } from "./listing.ts";
 import { prepare } from "./lower.ts";
+import { allocateAll, allocation, memoryFor, type Memory } from "./memory.ts";
 import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Assignments, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./anchors.ts";
@@ -33,14 +34,6 @@ export interface CompileOptions {
 export interface RunOptions {
   /** Number of the first repetition, where a run continues another; 0 when absent. */
   readonly first?: number;
-}
-
-/** GPU memory of a program in bytes, as allocated: of variables, of slots, of both, and of the largest buffer. */
-export interface Memory {
-  readonly variables: number;
-  readonly slots: number;
-  readonly total: number;
-  readonly largest: number;
 }
 
 /** Host data for a variable. */
@@ -76,16 +69,6 @@ const DESKTOP: Target = {
   maxWorkgroupSize: 256,
   maxBuffers: 16,
 };
-
-/** Bytes of a buffer for so many: shaders that load four elements at a time see whole vectors. */
-const allocation = (bytes: number): number => Math.ceil(bytes / 16) * 16;
-
-function memoryFor(variables: readonly number[], slots: readonly number[]): Memory {
-  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
-  const [own, shared] = [sum(variables), sum(slots)];
-  const largest = [...variables, ...slots].reduce((a, b) => Math.max(a, b), 0);
-  return { variables: own, slots: shared, total: own + shared, largest };
-}
 
 /** Procedures in the form in which they are planned, and the variables that they share. */
 function prepared(procedures: Readonly<Record<string, Procedure>>, target: Target) {
@@ -135,7 +118,8 @@ export class Program implements Disposable {
 
   /**
    * Compiles procedures that share variables by name.
-   * @throws ShapeError when a name has two shapes or types, or a value does not fit its variable.
+   * @throws ShapeError when a name has two shapes or types, or a value does not fit its variable;
+   * OutOfMemoryError when the adapter has not the memory.
    */
   static async compile(
     gpu: Gpu,
@@ -152,13 +136,19 @@ export class Program implements Disposable {
     let { slots, plans } = laidOut(assigned, target, fuse, choose);
     if (tune && (await tuner.measure()))
       ({ slots, plans } = laidOut(assigned, target, fuse, choose));
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const allocate = (bytes: number): GPUBuffer =>
-      gpu.device.createBuffer({ size: allocation(bytes), usage });
+    const variables = [...tensors].map(([name, tensor]) => ({
+      name,
+      tensor,
+      bytes: tensor.size * 4,
+    }));
+    const buffers = await allocateAll(gpu, [
+      ...variables.map(({ bytes }) => bytes),
+      ...slots.bytes,
+    ]);
     const cells = new Map<string, Cell>();
-    for (const [name, { shape, dtype, size }] of tensors)
-      cells.set(name, { shape, dtype, bytes: size * 4, buffer: allocate(size * 4) });
-    const memory = slots.bytes.map(allocate);
+    for (const [i, { name, tensor, bytes }] of variables.entries())
+      cells.set(name, { shape: tensor.shape, dtype: tensor.dtype, bytes, buffer: buffers[i]! });
+    const memory = buffers.slice(variables.length);
     const find = (place: Place): GPUBuffer =>
       typeof place === "string" ? cells.get(place)!.buffer : memory[place]!;
     const compiled = [...plans].map(async ([name, steps]) => {

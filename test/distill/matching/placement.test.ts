@@ -2,15 +2,17 @@
 
 import { describe, expect, it } from "vitest";
 
-import { Program } from "../../../engine/index.ts";
+import { Gpu, OutOfMemoryError, Program } from "../../../engine/index.ts";
 import { buildModel } from "../../../models/index.ts";
 import {
+  adviseOnMemory,
   DistillError,
   matchingProcedures,
   placementOf,
   streamed,
   streamedProcedures,
   type MatchingOptions,
+  type Placement,
 } from "../../../distill/matching/placement.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 
@@ -112,5 +114,41 @@ describe("a placement", () => {
     expect(limited(1000)).toThrow(
       /^syn_steps: the parameters of 6 steps must fit one buffer of the adapter, 1000 B, got [\d.]+ KiB; take fewer steps or a narrower network$/,
     );
+  });
+});
+
+describe("an adapter with less to spare than it should", () => {
+  it("is told of with a setting that it has the memory for", async () => {
+    using empty = await Gpu.open({ adapter: "null" });
+    const model = buildModel("ConvNetD3W64", { channels: 3, size: 32, classes: 10 });
+    const options: MatchingOptions = { model, images: 500, batch: 500, steps: 3 };
+    const compile = ({ micro }: Placement) =>
+      Program.compile(empty, matchingProcedures({ ...options, micro }));
+    const wanted = placementOf(options, { facts: empty.facts });
+    expect(wanted.memory.total).toBeGreaterThan(GIB / 2);
+    const error: unknown = await compile(wanted).catch((reason: unknown) => reason);
+    const advice = adviseOnMemory(error, wanted, options, empty.facts) as DistillError;
+    expect(advice).toBeInstanceOf(DistillError);
+    const sentence =
+      /^memory: the adapter must have (\d+ MiB|[\d.]+ GiB) to spare for (\d+) of batch_syn's 500 images at once, got out of memory; memory: (\d+)MiB takes (\d+) at once$/;
+    const [, , micro, mib, less] = sentence.exec(advice.message)!;
+    expect(Number(micro)).toBe(wanted.micro);
+    const fits = placementOf(options, { memory: Number(mib) * 2 ** 20, facts: empty.facts });
+    expect(fits.micro).toBe(Number(less));
+    expect(fits.micro).toBeLessThan(wanted.micro);
+    using _ = await compile(fits);
+  });
+
+  it("needs another network or set where nothing smaller fits", () => {
+    const wanted = placementOf({ ...small, images: 12 });
+    const advice = adviseOnMemory(new OutOfMemoryError("", 1), wanted, small, gpu().facts);
+    expect((advice as DistillError).message).toMatch(
+      /^memory: the adapter must have [\d.]+ KiB to spare for 12 of batch_syn's 12 images at once, got out of memory; lower batch_syn, syn_steps or width, or take --precision f16$/,
+    );
+  });
+
+  it("says nothing of other errors", () => {
+    const other = new RangeError("other");
+    expect(adviseOnMemory(other, placementOf(small), small, gpu().facts)).toBe(other);
   });
 });
