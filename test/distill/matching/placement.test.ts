@@ -136,7 +136,8 @@ describe("an adapter with less to spare than it should", () => {
     const fits = placementOf(options, { memory: Number(mib) * 2 ** 20, facts: empty.facts });
     expect(fits.micro).toBe(Number(less));
     expect(fits.micro).toBeLessThan(wanted.micro);
-    using _ = await compile(fits);
+    using program = await compile(fits);
+    expect(program.memory).toEqual(fits.memory);
   });
 
   it("needs another network or set where nothing smaller fits", () => {
