@@ -21,7 +21,7 @@ export {
   type Procedure,
   type RunOptions,
 } from "./gpu/program.ts";
-export { OutOfMemoryError, type Memory } from "./gpu/memory.ts";
+export { largestBinding, OutOfMemoryError, type Memory } from "./gpu/memory.ts";
 export type { Step } from "./gpu/plan.ts";
 export { cacheFolder } from "./gpu/choices.ts";
 export { showBytes, showFlops } from "./gpu/listing.ts";

@@ -4,6 +4,7 @@
  */
 import {
   full,
+  largestBinding,
   OutOfMemoryError,
   Program,
   type AdapterFacts,
@@ -112,10 +113,7 @@ const least = ({ model, micro, batch }: MatchingOptions): number =>
   micro ?? (model.mixesSamples ? batch : 1);
 
 const largestBuffer = (facts: AdapterFacts | undefined): number =>
-  Math.min(
-    facts?.limits["maxStorageBufferBindingSize"] ?? Infinity,
-    facts?.limits["maxBufferSize"] ?? Infinity,
-  );
+  facts ? largestBinding(facts) : Infinity;
 
 /** Bytes of the images alone, and of the set: images and labels with gradients and velocities. */
 function bytesOfSet({ model, images, average = false }: MatchingOptions) {

@@ -1,5 +1,5 @@
 /** @file A program's GPU memory: what it takes, refused before it is asked for or when there is no more. */
-import type { Gpu } from "./device.ts";
+import type { AdapterFacts, Gpu } from "./device.ts";
 import { showBytes } from "./listing.ts";
 
 /** GPU memory of a program in bytes, as allocated: of variables, of slots, of both, and of the largest buffer. */
@@ -34,7 +34,7 @@ export function memoryFor(variables: readonly number[], slots: readonly number[]
 }
 
 /** Bytes that one buffer, bound as a whole, may have on an adapter. */
-export const largestBuffer = (limits: Readonly<Record<string, number>>): number =>
+export const largestBinding = ({ limits }: AdapterFacts): number =>
   Math.min(limits["maxStorageBufferBindingSize"]!, limits["maxBufferSize"]!);
 
 /**
@@ -44,7 +44,7 @@ export const largestBuffer = (limits: Readonly<Record<string, number>>): number 
 export async function allocateAll(gpu: Gpu, sizes: readonly number[]): Promise<GPUBuffer[]> {
   const { device, facts } = gpu;
   const { total, largest } = memoryFor([], sizes.map(allocation));
-  const most = largestBuffer(facts.limits);
+  const most = largestBinding(facts);
   if (largest > most)
     throw new OutOfMemoryError(
       `gpu: a buffer must be at most ${showBytes(most)} on this adapter, got ${showBytes(largest)}, of ${showBytes(total)} in all`,
