@@ -95,7 +95,7 @@ function layersOf(text: string, source: string, above: readonly string[]): Layer
   if (!existsSync(file)) {
     const near = closest(wanted, [...shipped.keys()]);
     const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
-    throw problem(`a shipped recipe or a file, got ${wanted}${hint}`);
+    throw problem(`a shipped recipe or a file, got ${JSON.stringify(wanted)}${hint}`);
   }
   const chain = [...above, resolve(source)];
   if (chain.includes(file)) throw problem(`another recipe, got itself by way of ${wanted}`);

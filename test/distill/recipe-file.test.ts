@@ -69,7 +69,7 @@ describe("extends", () => {
 
   it("refuses a recipe that is not there, one that comes back to itself, and no name", () => {
     expect(refusal(file("a.yaml", "extends: digits-ipc2\n"))).toBe(
-      "a.yaml, line 1: extends must be a shipped recipe or a file, got digits-ipc2 (did you mean digits-ipc1?)",
+      'a.yaml, line 1: extends must be a shipped recipe or a file, got "digits-ipc2" (did you mean digits-ipc1?)',
     );
     file("b.yaml", "seed: 1\nextends: c.yaml\n");
     expect(refusal(file("c.yaml", "extends: b.yaml\n"))).toBe(
