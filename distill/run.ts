@@ -26,7 +26,7 @@ import { beginRecording, Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
 import { startingSet, type SyntheticSet } from "./matching/start.ts";
 import { strategiesOf, strategyText } from "./training/strategy.ts";
-import { givenTeachers, teach, type Lanes } from "./teachers/teacher.ts";
+import { givenTeachers, trainExperts, type Lanes } from "./teachers/teacher.ts";
 import { Trainer } from "./training/train.ts";
 import { TrajectoryBuffer } from "./teachers/trajectory.ts";
 
@@ -81,6 +81,8 @@ export interface RunContext {
   readonly model: Model;
   /** More devices, where teachers can be trained at the same time. */
   readonly lanes?: Lanes | undefined;
+  /** Ends long work soon, what is done saved. */
+  readonly signal?: AbortSignal | undefined;
   /** Is told what TensorBoard is to show, if anything. */
   readonly events?: EventFile | undefined;
 }
@@ -104,25 +106,28 @@ export async function openRun(
 export const randomOf = (recipe: Teaching, purpose: string): Random =>
   new Random(recipe.seed).stream(purpose);
 
-/** The recipe's teachers in the folder, trained unless they are there. Throws as {@link teach}. */
+/** Trains the recipe's teachers in the folder, or some by number, unless they are there. Throws as {@link trainExperts}. */
 export function trainTeachers(
-  { gpu, lanes, progress, dataset, model }: RunContext,
+  { gpu, lanes, signal, progress, dataset, model }: RunContext,
   recipe: Teaching,
   folder: string,
-): Promise<TrajectoryBuffer> {
+  numbers?: readonly number[],
+): Promise<void> {
   const random = randomOf(recipe, "teachers");
-  return teach({ gpu, lanes, dataset, model, recipe, folder, random, progress });
+  const shared = { gpu, lanes, signal, progress, dataset, model };
+  return trainExperts({ ...shared, recipe, folder, random, numbers });
 }
 
 /**
  * The teachers that the recipe has in a folder, or its own in `<folder>/buffer`, trained unless they
- * are there. Throws as {@link teach} and {@link givenTeachers}.
+ * are there. Throws as {@link trainExperts} and {@link givenTeachers}.
  */
 export async function teachersOf(context: RunContext, recipe: Recipe): Promise<TrajectoryBuffer> {
   const { folder } = recipe.teachers;
-  return folder === undefined
-    ? trainTeachers(context, recipe, join(context.folder, "buffer"))
-    : givenTeachers(folder, recipe, context.dataset, context.model);
+  if (folder !== undefined) return givenTeachers(folder, recipe, context.dataset, context.model);
+  const own = join(context.folder, "buffer");
+  await trainTeachers(context, recipe, own);
+  return new TrajectoryBuffer(own, recipe.teachers.experts);
 }
 
 /**

@@ -2,6 +2,7 @@
 import yargs from "yargs";
 import { AdapterError, DeviceLostError, OutOfMemoryError } from "../../engine/index.ts";
 import { ModelError } from "../../models/index.ts";
+import { ShardError } from "../cluster/shard.ts";
 import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
 import { DistillError } from "../matching/match.ts";
@@ -33,7 +34,7 @@ const EXPECTED = [
 
 /** Says what went wrong and returns the exit code: 1 for an error, 2 for wrong usage. */
 export function reportError(error: unknown): 1 | 2 {
-  if (error instanceof UsageError) {
+  if (error instanceof UsageError || error instanceof ShardError) {
     console.error(`potstill: ${error.message}`);
     return 2;
   }

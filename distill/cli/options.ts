@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { Gpu } from "../../engine/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
+import { shardOf, type Shard } from "../cluster/shard.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
 import type { Work } from "../run.ts";
 import type { Lanes } from "../teachers/teacher.ts";
@@ -65,6 +66,22 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
     describe: "Print errors and results only",
   });
 }
+
+export interface ShardArguments {
+  readonly shard: string | undefined;
+}
+
+/** `--shard`. */
+export function shardOption<T>(yargs: Argv<T>): Argv<T & ShardArguments> {
+  return yargs.option("shard", {
+    type: "string",
+    requiresArg: true,
+    describe: "Do part i of n only, i/n [of a Slurm array or a Kubernetes Indexed Job: its task]",
+  });
+}
+
+/** The part of the work that the arguments or a cluster ask for. Throws `ShardError`. */
+export const shardFor = ({ shard }: ShardArguments): Shard | undefined => shardOf(shard);
 
 /** Work on the adapter that the arguments name, profiled if they ask for it. */
 export function withAdapter<T>(

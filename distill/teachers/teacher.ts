@@ -34,24 +34,33 @@ export interface TeachOptions {
   readonly folder: string;
   readonly random: Random;
   readonly progress: Progress;
+  /** Numbers of the teachers to train, ascending; by default all the recipe's experts. */
+  readonly numbers?: readonly number[] | undefined;
+  /** Ends the training soon: what is done is saved, and the signal's reason thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Saving an unfinished teacher may take this share of the time that its training takes. */
 const SAVING = 0.05;
 
+/** Training is looked at this often, so that it is ended in time, in ms. */
+const TURN = 1000;
+
 /**
- * Trains the recipe's experts, one file each, and returns the folder of trajectories. A teacher
- * depends on the seed and its own number alone, however often its training is cut off and goes on.
+ * Trains the recipe's experts, or some of them, one file each. A teacher depends on the seed and its own
+ * number alone, whoever trains the others and however often its training is cut off and goes on. A teacher
+ * that two processes train by accident is written by both, with the same bytes.
  * @throws FileError when the folder cannot be written, or holds teachers of another kind; RangeError
- * when a teacher's parameters do not stay finite.
+ * when a teacher's parameters do not stay finite; the reason of the signal.
  */
-export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
+export async function trainExperts(options: TeachOptions): Promise<void> {
   const { gpu, lanes, dataset, model, recipe, folder, progress } = options;
   const { experts, epochs } = recipe.teachers;
+  const numbers = options.numbers ?? Array.from({ length: experts }, (_, i) => i);
   openRunFolder(folder);
   const kind = teacherKind(recipe, dataset);
   const missing: number[] = [];
-  for (let expert = 0; expert < experts; expert++) {
+  for (const expert of numbers) {
     const file = teacherFile(folder, expert);
     if (!existsSync(file)) missing.push(expert);
     else {
@@ -59,24 +68,29 @@ export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
       removeUnfinished(file);
     }
   }
-  if (missing.length === 0) return new TrajectoryBuffer(folder, experts);
+  if (missing.length === 0) return;
 
-  const there = experts - missing.length;
+  const there = numbers.length - missing.length;
   const count = Math.min(lanes?.most ?? 1, missing.length);
   const bytes = showBytes(missing.length * teacherSize(recipe, model).bytes);
   progress.log(
-    `teachers: ${experts}${there > 0 ? ` (${there} are there)` : ""} in ${folder}, ${bytes} to write${count > 1 ? `, ${count} at a time` : ""}`,
+    `teachers: ${numbers.length < experts ? `${numbers.length} of ${experts}` : experts}${there > 0 ? ` (${there} are there)` : ""} in ${folder}, ${bytes} to write${count > 1 ? `, ${count} at a time` : ""}`,
   );
-  progress.start("teachers", experts * epochs);
+  progress.start("teachers", numbers.length * epochs);
   const others: Gpu[] = [];
   try {
     while (others.length < count - 1) others.push(await lanes!.open());
-    await trainAll(options, kind, missing, [gpu, ...others]);
+    await trainAll(options, kind, missing, there * epochs, [gpu, ...others]);
   } finally {
     progress.stop();
     for (const other of others) other[Symbol.dispose]();
   }
-  return new TrajectoryBuffer(folder, experts);
+}
+
+/** As {@link trainExperts}; returns the recipe's experts. */
+export async function teach(options: TeachOptions): Promise<TrajectoryBuffer> {
+  await trainExperts(options);
+  return new TrajectoryBuffer(options.folder, options.recipe.teachers.experts);
 }
 
 /** Trains teachers by their numbers, each on the first device that is free; the first error ends all. */
@@ -84,15 +98,17 @@ async function trainAll(
   options: TeachOptions,
   kind: TeacherKind,
   numbers: readonly number[],
+  epochsDone: number,
   devices: readonly Gpu[],
 ): Promise<void> {
   const { dataset, model, recipe, folder, progress } = options;
-  const { experts, epochs, batch, optimizer, rho, alpha, adaptive } = recipe.teachers;
+  const { batch, optimizer, rho, alpha, adaptive } = recipe.teachers;
   const gsam = optimizer === "gsam" ? { rho, alpha, adaptive } : undefined;
   const augmentation = teacherStrategy(recipe);
-  let done = (experts - numbers.length) * epochs;
+  let done = epochsDone;
   const queue = numbers.values();
   const ended = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
   const lane = async (gpu: Gpu): Promise<void> => {
     try {
       const set = wholeSet(dataset);
@@ -100,7 +116,7 @@ async function trainAll(
       for (const expert of queue)
         await trainOne(trainer, options, kind, expert, {
           file: teacherFile(folder, expert),
-          signal: ended.signal,
+          signal,
           report: (more, values) => progress.update((done += more), values),
         });
     } catch (error) {
@@ -150,6 +166,15 @@ export function givenTeachers(
   return buffer;
 }
 
+/** Teachers of a recipe that are in a folder must be those that would be trained. Throws `FileError`. */
+export function checkTeachers(recipe: Teaching, dataset: Dataset, folder: string): void {
+  const kind = teacherKind(recipe, dataset);
+  for (let expert = 0; expert < recipe.teachers.experts; expert++) {
+    const file = teacherFile(folder, expert);
+    if (existsSync(file)) checkKind(file, kind);
+  }
+}
+
 /** A teacher that was kept must be the one that would be trained. */
 function checkKind(file: string, wanted: TeacherKind): void {
   const other = difference(readTrajectory(file).meta, wanted);
@@ -185,14 +210,38 @@ const sizesOf = (model: Model): SnapshotSizes => ({
 
 interface Training {
   readonly file: string;
-  /** Ends it at the end of an epoch; what is saved by then stays. */
+  /** Ends it: where it stands is saved. */
   readonly signal: AbortSignal;
   /** Is told of epochs that are done, and how well the last one went. */
   report(epochs: number, values?: { accuracy: number }): void;
 }
 
-/** Trains a teacher, from where it was cut off if it was, and writes its file. */
+/** Trains a teacher, unless somebody else has by now, and writes its file. */
 async function trainOne(
+  trainer: Trainer,
+  options: TeachOptions,
+  kind: TeacherKind,
+  expert: number,
+  training: Training,
+): Promise<void> {
+  const { epochs } = options.recipe.teachers;
+  let reported = 0;
+  const report: Training["report"] = (more, values) => {
+    reported += more;
+    training.report(more, values);
+  };
+  try {
+    if (!existsSync(training.file))
+      await trainFurther(trainer, options, kind, expert, { ...training, report });
+  } catch (error) {
+    // Whoever finishes a teacher removes what is left of it, under the hands of others, too.
+    if (!(error instanceof FileError && existsSync(training.file))) throw error;
+  }
+  if (reported < epochs) training.report(epochs - reported);
+}
+
+/** Trains a teacher from where it was cut off if it was, up to its end or until it is there. */
+async function trainFurther(
   trainer: Trainer,
   { dataset, model, recipe, random, progress }: TeachOptions,
   kind: TeacherKind,
@@ -206,7 +255,8 @@ async function trainOne(
     progress.log(`${teacher.damage}; teacher ${expert} begins anew`);
   const { standing } = teacher;
   if (standing) {
-    progress.log(`teacher ${expert} goes on after epoch ${standing.epoch} of ${epochs}`);
+    const further = standing.step > 0 ? ` ${standing.step} minibatches` : "";
+    progress.log(`teacher ${expert} goes on${further} after epoch ${standing.epoch} of ${epochs}`);
     trainer.restore(standing.state);
     report(standing.epoch);
   } else {
@@ -225,15 +275,36 @@ async function trainOne(
   };
   const begun = performance.now();
   let saving = 0;
+  let turn = 1;
   for (let epoch = (standing?.epoch ?? 0) + 1; epoch <= epochs; epoch++) {
-    signal.throwIfAborted();
-    // Streams for each epoch: going on needs no position in them.
+    // Streams for each epoch: going on needs no position in those before.
     const order = own.stream(`order ${epoch}`).permutation(dataset.train.count);
     const draws = own.stream(`augmentation ${epoch}`);
-    trainer.train(minibatches(order, batch), { lr, momentum, weightDecay }, draws);
+    const batches = minibatches(order, batch);
+    let step = epoch === (standing?.epoch ?? 0) + 1 ? (standing?.step ?? 0) : 0;
+    trainer.pass(step, draws);
+    while (step < batches.length) {
+      if (signal.aborted) teacher.save(epoch - 1, await trainer.state(), step);
+      signal.throwIfAborted();
+      const from = performance.now();
+      const some = batches.slice(step, step + turn);
+      trainer.train(some, { lr, momentum, weightDecay }, draws);
+      step += some.length;
+      // A turn that is short enough for the whole epoch needs no end of its own.
+      if (step === batches.length) break;
+      await trainer.done();
+      const ms = performance.now() - from;
+      if (ms < TURN / 2) turn *= 2;
+      else if (ms > TURN) turn = Math.ceil(turn / 2);
+    }
     const state = await trainer.state();
     const { test } = dataset;
-    const logits = await trainer.logits((indices) => test.images(indices), test.count);
+    const images = (indices: ArrayLike<number>): Float32Array => {
+      if (signal.aborted) teacher.save(epoch - 1, state, step);
+      signal.throwIfAborted();
+      return test.images(indices);
+    };
+    const logits = await trainer.logits(images, test.count);
     const accuracyNow = accuracy(logits, test.labels);
     record(epoch, state, accuracyNow);
     const now = performance.now();
@@ -242,6 +313,8 @@ async function trainOne(
       saving += performance.now() - now;
     }
     report(1, { accuracy: accuracyNow });
+    if (existsSync(file)) break;
   }
-  teacher.finish();
+  if (existsSync(file)) teacher.discard();
+  else teacher.finish();
 }

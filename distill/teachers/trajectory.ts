@@ -16,9 +16,12 @@ import {
   type TeacherMeta,
 } from "./teacher-meta.ts";
 
-/** The name of teacher number `index` in its folder. */
+/** The name of teacher number `index`. */
+export const teacherName = (index: number): string => `teacher-${String(index).padStart(4, "0")}`;
+
+/** The file of teacher number `index` in its folder. */
 export function teacherFile(folder: string, index: number): string {
-  return join(folder, `teacher-${String(index).padStart(4, "0")}.safetensors`);
+  return join(folder, `${teacherName(index)}.safetensors`);
 }
 
 /** The numbers of the teachers in a folder, ascending. Throws `FileError` if it can't be read. */
@@ -71,6 +74,11 @@ export class Teacher {
       throw new FileError(
         `${path}: metadata "tensors" must have ${this.parameters} values together, got ${total}`,
       );
+  }
+
+  /** Reads all of it. Throws `FileError` when it is damaged. */
+  verify(): void {
+    this.rows.forEach((_, row) => this.stored(row));
   }
 
   /**

@@ -219,6 +219,18 @@ export class Trainer implements Disposable {
     }
   }
 
+  /** Draws the augmentations of `steps` steps that were trained before, so that the next draws are the same. */
+  pass(steps: number, random: Random): void {
+    if (this.augmentation.length === 0) return;
+    for (let done = 0; done < steps; done += this.steps)
+      this.drawn(Math.min(this.steps, steps - done), random);
+  }
+
+  /** Waits for all queued steps. */
+  async done(): Promise<void> {
+    await this.program.done();
+  }
+
   /** Parameters θ `[P]` after all queued steps. */
   async theta(): Promise<Float32Array<ArrayBuffer>> {
     const [theta] = await this.program.read("theta");
