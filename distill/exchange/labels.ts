@@ -1,5 +1,6 @@
 /** @file Labels and other tensors of a distilled set as the files of others hold them. */
-import type { DistilledFile, FloatTensor } from "../distilled.ts";
+import type { FloatTensor } from "../bundle.ts";
+import type { DistilledFile } from "../distilled.ts";
 import { numericArray, type NumericArray } from "../formats/array.ts";
 import { refusing } from "../formats/source.ts";
 import { classLogits, EXACT, likeliest } from "../labels.ts";

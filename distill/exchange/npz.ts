@@ -1,5 +1,6 @@
 /** @file A distilled set as numpy's .npz: the tensors of its safetensors file, and its metadata as JSON. */
-import { fromBundle, toBundle, type DistilledFile, type FloatTensor } from "../distilled.ts";
+import type { FloatTensor } from "../bundle.ts";
+import { fromBundle, toBundle, type DistilledFile } from "../distilled.ts";
 import { writeAtomic } from "../files.ts";
 import { numericArray, type NumericArray } from "../formats/array.ts";
 import { decodeNpz, encodeNpz } from "../formats/npy.ts";

@@ -5,7 +5,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import type { DistilledFile, DistilledMeta, FloatTensor } from "../distilled.ts";
+import type { FloatTensor } from "../bundle.ts";
+import type { DistilledFile, DistilledMeta } from "../distilled.ts";
 import { FileError, openRunFolder, writeAtomic } from "../files.ts";
 import { isNumericArray, numericArray, type NumericArray } from "../formats/array.ts";
 import { encodePt } from "../formats/pt-write.ts";
