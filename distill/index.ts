@@ -24,6 +24,14 @@ export {
 } from "./matching/range.ts";
 export { match, DistillError, type MatchOptions, type Matched } from "./matching/match.ts";
 export { TrajectoryBuffer } from "./teachers/trajectory.ts";
+export { loadDistilled, type SetDescription } from "./exchange/load.ts";
+export {
+  Classifier,
+  loadClassifier,
+  trainClassifier,
+  type Classification,
+  type ClassifierOptions,
+} from "./evaluation/classifier.ts";
 export { readDistilled, writeDistilled, type DistilledFile } from "./distilled.ts";
 export { readNpz, writeNpz } from "./exchange/npz.ts";
 export { readPictureFolder, writePictureFolder } from "./exchange/picture-folder.ts";

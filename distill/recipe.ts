@@ -192,6 +192,9 @@ const teaching = recipe.pick({
   dsa_strategy: true,
 });
 
+/** The usual settings of an evaluation. */
+export const usualEvaluation = (): Recipe["evaluation"] => evaluation.parse({});
+
 /** A run's settings with every default filled in. */
 export type Recipe = z.infer<typeof recipe>;
 /** The settings that teachers depend on. */

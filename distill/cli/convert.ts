@@ -8,7 +8,7 @@ import { outlineOf, type Outline } from "../data/known.ts";
 import { describePreprocessing, normalise, type Whitening } from "../data/preprocess.ts";
 import { loadSource } from "../data/registry.ts";
 import { fitWhitening, ZCA_EPS } from "../data/zca.ts";
-import { readDistilled, writeDistilled, type DistilledFile } from "../distilled.ts";
+import { writeDistilled, type DistilledFile } from "../distilled.ts";
 import {
   isSet,
   kindByEnding,
@@ -19,9 +19,10 @@ import {
   type SetKind,
 } from "../exchange/kind.ts";
 import { hardened } from "../exchange/labels.ts";
-import { readNpz, writeNpz } from "../exchange/npz.ts";
-import { isDescribed, readPictureFolder, writePictureFolder } from "../exchange/picture-folder.ts";
-import { readPublishedSet, writePublishedSet, type Told } from "../exchange/published-set.ts";
+import { isSelfDescribing, PUBLISHED_WIDTH, readSet, toldBy } from "../exchange/load.ts";
+import { writeNpz } from "../exchange/npz.ts";
+import { writePictureFolder } from "../exchange/picture-folder.ts";
+import { writePublishedSet, type Told } from "../exchange/published-set.ts";
 import {
   exportReplayBuffers,
   importReplayBuffers,
@@ -49,9 +50,6 @@ interface ConvertArguments extends CommonArguments {
 
 /** Arguments with both paths. */
 type Paths = ConvertArguments & { readonly in: string; readonly out: string };
-
-/** Of the published networks. */
-const WIDTH = 128;
 
 /** What OUT becomes: as `--to` says, by its ending, else a folder of pictures or of the other kind. */
 function targetOf(from: Kind, { out, to }: Paths): Kind {
@@ -89,30 +87,12 @@ function modelFor(
 }
 
 /** What the arguments must say where the files don't. */
-function taskBy({ in: path, dataset, network, width = WIDTH }: Paths) {
+function taskBy({ in: path, dataset, network, width = PUBLISHED_WIDTH }: Paths) {
   if (dataset === undefined || network === undefined)
     throw new UsageError(
       `convert: --dataset and --network must say what ${path} is of, got ${dataset ?? network ?? "neither"}`,
     );
   return { dataset, network, width };
-}
-
-/** What the arguments say of a distilled set; data are loaded only where their constants are not known. */
-async function setBy(args: Paths): Promise<Told> {
-  const { dataset, network, width } = taskBy(args);
-  const { augmentation, data, zca } = args;
-  const outline = outlineOf(dataset);
-  if (!zca && outline?.normalisation) {
-    const { name, classes, normalisation } = outline;
-    modelFor(outline, network, width);
-    const preprocessing = { kind: "normalise", ...normalisation } as const;
-    return { dataset: name, classes, network, width, augmentation, preprocessing };
-  }
-  const source = await loadSource(dataset, { data });
-  const { name, classes } = source;
-  modelFor(source, network, width);
-  const preprocessing = zca ? await whiteningOf(args, source) : normalise(source).preprocessing;
-  return { dataset: name, classes, network, width, augmentation, preprocessing };
 }
 
 /** The whitening of a data set's training images, which the device computes. */
@@ -140,17 +120,12 @@ function checkTold(
       );
 }
 
-async function readSet(kind: SetKind, args: Paths): Promise<DistilledFile> {
+async function setAt(kind: SetKind, args: Paths): Promise<DistilledFile> {
   const { in: path, lr } = args;
-  if (kind === "published") return readPublishedSet(path, await setBy(args), lr);
-  if (kind === "png" && !isDescribed(path)) return readPictureFolder(path, await setBy(args), lr);
-  const file =
-    kind === "png"
-      ? await readPictureFolder(path)
-      : kind === "npz"
-        ? readNpz(path)
-        : readDistilled(path);
-  checkTold(file.meta, args);
+  const told = (): Promise<Told> =>
+    toldBy({ ...args, ...taskBy(args) }, (source) => whiteningOf(args, source));
+  const file = await readSet(kind, path, told, lr);
+  if (isSelfDescribing(kind, path)) checkTold(file.meta, args);
   return file;
 }
 
@@ -201,7 +176,7 @@ async function convert(args: Paths): Promise<string> {
     checkPlace(args.out, target);
     return from === "replay" ? importTeachers(args) : exportTeachers(args);
   }
-  const file = await readSet(from, args);
+  const file = await setAt(from, args);
   checkPlace(args.out, target);
   writeSet(target as SetKind, args.out, file, args.hard);
   const { ipc, dataset, network } = file.meta;
@@ -219,7 +194,7 @@ function toldOptions<T>(yargs: Argv<T>) {
       type: "number",
       requiresArg: true,
       group,
-      describe: `The network's width [${WIDTH}]`,
+      describe: `The network's width [${PUBLISHED_WIDTH}]`,
     })
     .option("zca", {
       type: "boolean",

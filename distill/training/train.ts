@@ -18,15 +18,10 @@ import {
   type Random,
   type Tensor,
 } from "../../engine/index.ts";
-import {
-  initialBuffers,
-  joinParameters,
-  splitBuffers,
-  splitParameters,
-  type Model,
-} from "../../models/index.ts";
+import { initialBuffers, joinParameters, splitParameters, type Model } from "../../models/index.ts";
 import { augment, drawRows, ROW } from "./augment.ts";
 import { gsamDirection, sgdStep, type GsamSettings, type SgdSettings } from "./optimiser.ts";
+import { logitsBy, prediction, type NetworkState } from "./predict.ts";
 import type { Strategy } from "./strategy.ts";
 
 /** What a network is trained on. */
@@ -39,13 +34,9 @@ export interface TrainingSet {
 }
 
 /** All that a trainer's further steps depend on, besides the minibatches. */
-export interface TrainerState {
-  /** Parameters `[P]`. */
-  readonly theta: Float32Array<ArrayBuffer>;
+export interface TrainerState extends NetworkState {
   /** Of the momentum, `[P]`. */
   readonly velocity: Float32Array<ArrayBuffer>;
-  /** Running statistics of batch norms `[R]`. */
-  readonly running: Float32Array<ArrayBuffer>;
 }
 
 interface Sizes {
@@ -259,22 +250,11 @@ export class Trainer implements Disposable {
   }
 
   /** Logits `[count, K]` of images given in blocks by `images(indices)`, under the current parameters. */
-  async logits(
+  logits(
     images: (indices: ArrayLike<number>) => Float32Array,
     count: number,
   ): Promise<Float32Array> {
-    const { channels, size, classes } = this.model.task;
-    const out = new Float32Array(count * classes);
-    const block = new Float32Array(QUERIES * channels * size * size);
-    for (let at = 0; at < count; at += QUERIES) {
-      const n = Math.min(QUERIES, count - at);
-      block.fill(0).set(images(Array.from({ length: n }, (_, i) => at + i)));
-      this.program.write("queries", block);
-      this.program.run("predict");
-      const [logits] = await this.program.read("logits");
-      out.set(logits.subarray(0, n * classes), at * classes);
-    }
-    return out;
+    return logitsBy(this.program, this.model, QUERIES, images, count);
   }
 
   [Symbol.dispose](): void {
@@ -365,10 +345,9 @@ function trainingProcedures(
     weightDecay: setting("weightDecay"),
   });
   const parameters = splitParameters(model, theta);
-  const queries = variable("queries", [QUERIES, channels, size, size]);
   const train = { ...next, lossSum: add(lossSum, lossAt(parameters)) };
-  if (model.runningSize === 0)
-    return { train, predict: { logits: model.forward(parameters, queries) } };
+  const predict = { logits: prediction(model, QUERIES) };
+  if (model.runningSize === 0) return { train, predict };
 
   const running = variable("running", [model.runningSize]);
   /** Running statistics, of which `share` is from now on from these images. */
@@ -378,8 +357,8 @@ function trainingProcedures(
   };
   return {
     train: { ...train, ...moved(MOMENTUM, images, weight) },
-    predict: { logits: model.evaluate(parameters, splitBuffers(model, running), queries) },
-    survey: moved(setting("share"), queries),
+    predict,
+    survey: moved(setting("share"), variable("queries", [QUERIES, channels, size, size])),
   };
 }
 

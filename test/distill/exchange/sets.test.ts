@@ -1,5 +1,4 @@
 /** @file Distilled sets in the files of others: numpy's and the published layout, there and back. */
-import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +19,7 @@ import { decodeNpz, encodeNpz } from "../../../distill/formats/npy.ts";
 import { encodePt } from "../../../distill/formats/pt-write.ts";
 import { fixture } from "../../support/fixture.ts";
 import { surviveMutations } from "../../support/mutation.ts";
-import { pythonWith } from "../../support/python.ts";
+import { LOAD_SAFETENSORS, python, pythonWith } from "../../support/python.ts";
 import { sample, whitened } from "./sample.ts";
 
 let folder: string;
@@ -30,14 +29,6 @@ beforeEach(() => {
 afterEach(() => {
   rmSync(folder, { recursive: true });
 });
-
-/** What a program of Python prints, its errors none. */
-function python(command: string, lines: readonly string[], ...args: readonly string[]): unknown {
-  const script = ["import sys, json", ...lines].join("\n");
-  const { stdout, stderr } = spawnSync(command, ["-c", script, ...args], { encoding: "utf8" });
-  expect(stderr).toBe("");
-  return JSON.parse(stdout);
-}
 
 describe("a distilled set as .npz", () => {
   it.each([
@@ -209,23 +200,9 @@ describe("a distilled set as safetensors", () => {
     () => {
       const path = join(folder, "set.safetensors");
       writeDistilled(path, sample);
-      // The safetensors package itself where it is; else the format's few lines.
       const lines = [
-        "import torch, struct",
-        "try:",
-        "  from safetensors.torch import load_file",
-        "  tensors = load_file(sys.argv[1])",
-        "except ImportError:",
-        "  data = open(sys.argv[1], 'rb').read()",
-        "  size = struct.unpack('<Q', data[:8])[0]",
-        "  header = json.loads(data[8:8 + size])",
-        "  header.pop('__metadata__')",
-        "  tensors = {}",
-        "  for name, entry in header.items():",
-        "    begin, end = entry['data_offsets']",
-        "    assert entry['dtype'] == 'F32' and (8 + size + begin) % 4 == 0",
-        "    flat = torch.frombuffer(bytearray(data[8 + size + begin:8 + size + end]), dtype=torch.float32)",
-        "    tensors[name] = flat.reshape(entry['shape'])",
+        ...LOAD_SAFETENSORS,
+        "tensors = load_file(sys.argv[1])",
         "print(json.dumps({k: [list(v.shape), v.flatten().tolist()] for k, v in tensors.items()}))",
       ];
       expect(python(torch!, lines, path)).toEqual({
