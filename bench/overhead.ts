@@ -65,8 +65,13 @@ export function firstCompile(
   program: string,
   samples: number,
 ): Row[] {
-  const script = fileURLToPath(new URL("first-compile.ts", import.meta.url));
-  const args = ["--import", import.meta.resolve("tsx"), script, adapter, checks, program];
+  // In the package it is JavaScript.
+  const sources = import.meta.url.endsWith(".ts");
+  const script = fileURLToPath(
+    new URL(sources ? "first-compile.ts" : "first-compile.js", import.meta.url),
+  );
+  const loader = sources ? ["--import", import.meta.resolve("tsx")] : [];
+  const args = [...loader, script, adapter, checks, program];
   const compileIn = (folder: string): FirstCompile => {
     const caches = Object.fromEntries(CACHES.map((variable) => [variable, folder]));
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
