@@ -7,8 +7,8 @@ import type { GenericFormatter } from "cli-progress";
  * Call `stop` in a `finally`: a bar that is never stopped keeps Node alive.
  */
 export interface Progress {
-  /** Begins work of `total` pieces; work still open is stopped first. */
-  start(label: string, total: number): void;
+  /** Begins work of `total` pieces, `done` of them before; work still open is stopped first. */
+  start(label: string, total: number, done?: number): void;
   /** `done` pieces of the total are finished; `values` are shown beside it, e.g. `{ loss: 0.41 }`. */
   update(done: number, values?: ProgressValues): void;
   /** Ends the work, complete or not. Does nothing when none is open. */
@@ -44,19 +44,20 @@ const SILENT: Progress = { start: nothing, update: nothing, stop: nothing, log: 
 class Work {
   readonly label: string;
   readonly total: number;
-  done = 0;
+  done: number;
   values: ProgressValues = {};
   private readonly now: () => number;
   private readonly begun: number;
   /** The latest [ms, done], oldest first: the rate of the last while, not of the slow start. */
   private readonly samples: [ms: number, done: number][];
 
-  constructor(label: string, total: number, now: () => number) {
+  constructor(label: string, total: number, done: number, now: () => number) {
     this.label = label;
     this.total = total;
+    this.done = done;
     this.now = now;
     this.begun = now();
-    this.samples = [[this.begun, 0]];
+    this.samples = [[this.begun, done]];
   }
 
   update(done: number, values: ProgressValues): void {
@@ -100,9 +101,9 @@ class BarProgress implements Progress {
     this.now = now;
   }
 
-  start(label: string, total: number): void {
+  start(label: string, total: number, done = 0): void {
     this.stop();
-    const work = new Work(label, total, this.now);
+    const work = new Work(label, total, done, this.now);
     const format: GenericFormatter = (_, { progress }) => {
       const full = Math.round(progress * BAR_CELLS);
       const cells = "=".repeat(full) + "-".repeat(BAR_CELLS - full);
@@ -112,7 +113,7 @@ class BarProgress implements Progress {
     // linewrap: true means "cut to the width"; false would send escape codes that a Ctrl-C leaves on.
     const bar = new SingleBar({ format, stream: this.stream, linewrap: true, forceRedraw: true });
     this.open = { work, bar, ended: false };
-    bar.start(total, 0);
+    bar.start(total, done);
   }
 
   update(done: number, values: ProgressValues = {}): void {
@@ -152,11 +153,11 @@ class LineProgress implements Progress {
     this.now = now;
   }
 
-  start(label: string, total: number): void {
+  start(label: string, total: number, done = 0): void {
     this.stop();
-    this.work = new Work(label, total, this.now);
-    this.said = { tenths: 0, ms: 0 };
-    this.log(`${label}: 0/${total}`);
+    this.work = new Work(label, total, done, this.now);
+    this.said = { tenths: Math.floor((10 * done) / total), ms: 0 };
+    this.log(`${label}: ${done}/${total}`);
   }
 
   update(done: number, values: ProgressValues = {}): void {

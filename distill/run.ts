@@ -1,6 +1,5 @@
 /** @file A run: from a recipe to teachers and a distilled set, in one folder. */
 import { join, resolve } from "node:path";
-import { appendFileSync } from "node:fs";
 import { Random, type Gpu } from "../engine/index.ts";
 import { buildModel, type Model } from "../models/index.ts";
 import { wholeSet } from "./evaluation/baselines.ts";
@@ -11,20 +10,24 @@ import { normalise } from "./data/preprocess.ts";
 import { whiten } from "./data/whitened.ts";
 import { loadSource, type SourceOptions } from "./data/registry.ts";
 import { writeDistilled } from "./distilled.ts";
-import { fileError, openRunFolder, writeAtomic } from "./files.ts";
+import { FileError, writeAtomic } from "./files.ts";
 import {
   match,
   type DistilledSet,
   type IterationRecord,
   type KeptSet,
+  type MatchState,
   type PlannedMemory,
 } from "./matching/match.ts";
 import { contactSheet } from "./report/pictures.ts";
 import type { Progress } from "./progress.ts";
 import { resolveRecipe, type Recipe, type Teaching } from "./recipe.ts";
-import { beginRecording, Recording } from "./report/recording.ts";
+import { Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
 import { startingSet, type SyntheticSet } from "./matching/start.ts";
+import type { Checkpoint } from "./resume/checkpoint.ts";
+import { appendMetrics, saveCheckpoint } from "./resume/folder.ts";
+export { beginRun } from "./resume/folder.ts";
 import { strategiesOf, strategyText } from "./training/strategy.ts";
 import { givenTeachers, trainExperts, type Lanes } from "./teachers/teacher.ts";
 import { Trainer } from "./training/train.ts";
@@ -158,25 +161,40 @@ const PROBLEMS = 3;
 export const distilledFile = (folder: string, ipc: number): string =>
   join(folder, `distilled-ipc${ipc}.safetensors`);
 
+/** How a run is kept for later. */
+export interface Keeping {
+  /** Where it goes on, in place of the beginning; its logs are cut back to there. */
+  readonly resume?: Checkpoint | undefined;
+  /** A checkpoint after every so many iterations; by default now and then, so that they cost little. */
+  readonly checkpointEvery?: number | undefined;
+}
+
+/** By default a checkpoint comes so long after the one before, and all take at most this share of the time. */
+const CHECKPOINT_MS = 10_000;
+const SAVING = 0.02;
+
 /**
  * Distils by the recipe: writes `distilled-ipc<n>.safetensors`, `images-ipc<n>.png`, a line an
- * iteration to `metrics.jsonl`, and what a {@link Recording} does.
+ * iteration to `metrics.jsonl`, checkpoints, which stay, and what a {@link Recording} does.
  * @throws FileError when a file cannot be written; DistillError when the run cannot go on.
  */
 export async function distil(
   context: RunContext,
   recipe: Recipe,
   teachers: TrajectoryBuffer,
+  { resume, checkpointEvery }: Keeping = {},
 ): Promise<DistilledSet> {
-  const { gpu, folder, progress, dataset, model, events } = context;
+  const { gpu, folder, progress, dataset, model, events, signal } = context;
   const { ipc, iterations } = recipe;
   const random = randomOf(recipe, `distil ipc ${ipc}`);
-  const start = await startOf(context, recipe, teachers, random.stream("start"));
+  if (resume) checkShape(resume.state, recipe, dataset);
+  const start = resume?.state ?? (await startOf(context, recipe, teachers, random.stream("start")));
+  signal?.throwIfAborted();
 
   const recording = new Recording(folder, recipe, dataset);
-  recording.start(start);
+  if (!resume) recording.start(start);
   const onPlanned = (memory: PlannedMemory): void => recording.planned(memory);
-  let skipped = 0;
+  let skipped = resume?.skipped ?? 0;
   let told = 0;
   const onIteration = (
     record: IterationRecord,
@@ -190,7 +208,21 @@ export async function distil(
     progress.update(record.iteration, { loss, lr, ...(skipped > 0 ? { skipped } : {}) });
     return recording.iteration(record.iteration, current);
   };
-  progress.start(`distil ipc ${ipc}`, iterations);
+  progress.start(`distil ipc ${ipc}`, iterations, resume?.state.iteration);
+  const begun = performance.now();
+  let [last, saving] = [begun, 0];
+  const isCheckpoint = (iteration: number): boolean => {
+    if (checkpointEvery !== undefined) return iteration % checkpointEvery === 0;
+    const now = performance.now();
+    return now - last >= CHECKPOINT_MS && saving <= SAVING * (now - begun);
+  };
+  const onCheckpoint = (state: MatchState): void => {
+    const now = performance.now();
+    saveCheckpoint(folder, recipe, { state, skipped });
+    last = performance.now();
+    saving += last - now;
+    recording.resume();
+  };
   const score = scoreFor(context, recipe, random.stream("choice"), (choice) => {
     appendMetrics(folder, { event: "choice", ipc, ...choice });
     recording.resume();
@@ -205,9 +237,13 @@ export async function distil(
       teachers,
       start,
       random,
+      resume: resume?.state,
       onPlanned,
       onIteration,
+      onCheckpoint,
+      isCheckpoint,
       score,
+      signal,
     });
     set = matched.kept;
   } finally {
@@ -237,6 +273,20 @@ export async function distil(
   return set;
 }
 
+/** A checkpoint must be of as many images and classes as the recipe makes. Throws `FileError`. */
+function checkShape({ images, labels }: MatchState, { ipc }: Recipe, dataset: Dataset): void {
+  const { channels, height, width, classes } = dataset;
+  const rows = ipc * classes.length;
+  const [must, got] = [
+    [rows * channels * height * width, rows * classes.length],
+    [images.length, labels.length],
+  ];
+  if (String(must) !== String(got))
+    throw new FileError(
+      `checkpoint: must have ${must.join(" and ")} values of images and labels, got ${got.join(" and ")}`,
+    );
+}
+
 /** The set that a recipe's matching starts from; what chooses it is gone from the device then. */
 export async function startOf(
   { gpu, dataset, model }: RunContext,
@@ -247,22 +297,4 @@ export async function startOf(
   using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
   const source = { dataset, teachers, trainer };
   return await startingSet(source, recipe.init, recipe.ipc, random, recipe.labels);
-}
-
-/** Adds a line to `metrics.jsonl`. */
-export function appendMetrics(folder: string, record: object): void {
-  const path = join(folder, "metrics.jsonl");
-  try {
-    appendFileSync(path, `${JSON.stringify(record)}\n`);
-  } catch (error) {
-    throw fileError(path, "writable", error);
-  }
-}
-
-/** Opens a run's folder for new metrics. */
-export function beginRun(folder: string): string {
-  const path = openRunFolder(folder);
-  writeAtomic(join(path, "metrics.jsonl"), "");
-  beginRecording(path);
-  return path;
 }

@@ -1,32 +1,55 @@
 /** @file `potstill distill`: teachers, matching, pictures and results of one recipe in a folder. */
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
-import { recordData } from "../data/record.ts";
-import { openRunFolder, writeAtomic } from "../files.ts";
+import { checkData, recordData } from "../data/record.ts";
+import type { Gpu } from "../../engine/index.ts";
+import type { Progress } from "../progress.ts";
+import { FileError, openRunFolder, writeAtomic } from "../files.ts";
 import { planMatching } from "../matching/match.ts";
-import { recipeToYaml } from "../recipe-file.ts";
-import { recipeFlags } from "../recipe.ts";
-import { beginRun, distil, openRun, teachersOf } from "../run.ts";
+import { readRecipe, recipeToYaml } from "../recipe-file.ts";
+import { recipeFlags, type Recipe } from "../recipe.ts";
+import { distil, openRun, teachersOf, workOf, type Work } from "../run.ts";
 import { recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
 import { EventFile } from "../report/tensorboard.ts";
-import { formatTable } from "../evaluation/table.ts";
-import { commonOptions, lanesFor, progressFor, withGpu, type CommonArguments } from "./options.ts";
-import { dryRun } from "./dry-run.ts";
+import { formatTable, type ResultRow } from "../evaluation/table.ts";
+import { makerOf, readAbout, unlike, writeAbout, type About, type Maker } from "../resume/about.ts";
+import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
+import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
+import { checkTeachers } from "../teachers/teacher.ts";
 import {
+  commonOptions,
+  dataFrom,
+  lanesFor,
+  progressFor,
+  withGpu,
+  type CommonArguments,
+} from "./options.ts";
+import { dryRun } from "./dry-run.ts";
+import { interruptible } from "./interruption.ts";
+import {
+  overridesOf,
   recipeFor,
   recipeOptions,
   teachersFlag,
   workFor,
   type RecipeArguments,
 } from "./settings.ts";
+import { UsageError } from "./usage.ts";
 
 interface DistillArguments extends CommonArguments, RecipeArguments {
   readonly out: string | undefined;
+  readonly resume: string | undefined;
+  readonly overwrite: boolean;
+  readonly "checkpoint-every": number | undefined;
   readonly tensorboard: boolean;
   readonly "dry-run": boolean;
 }
 
 const flags = recipeFlags();
+
+/** Where a run's TensorBoard events are; a run that has the folder writes them. */
+const eventsIn = (folder: string): string => join(folder, "tensorboard");
 
 export const distillCommand: CommandModule<object, DistillArguments> = {
   command: "distill [dataset]",
@@ -38,6 +61,21 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
           type: "string",
           requiresArg: true,
           describe: "Folder of the run [runs/<dataset>-ipc<ipc>]",
+        })
+        .option("resume", {
+          type: "string",
+          requiresArg: true,
+          describe: "Go on with the run in this folder, by its own recipe",
+        })
+        .option("overwrite", {
+          type: "boolean",
+          default: false,
+          describe: "Replace the run that is in the folder; its teachers are kept if they fit",
+        })
+        .option("checkpoint-every", {
+          type: "number",
+          requiresArg: true,
+          describe: "Iterations from one checkpoint to the next [as many as take 10 s]",
         })
         .option("dry-run", {
           type: "boolean",
@@ -51,31 +89,173 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
         }),
     )
       .example("$0 distill digits --ipc 10", "ten images a class of the handwritten digits")
-      .example("$0 distill --recipe my.yaml --seed 7 --out runs/mine", "by a recipe of your own"),
+      .example("$0 distill --recipe my.yaml --seed 7 --out runs/mine", "by a recipe of your own")
+      .example("$0 distill --resume runs/mine", "go on with a run that was stopped"),
   handler: async (args) => {
+    checkArguments(args);
     if (args["dry-run"]) {
       console.log(await dryRun(recipeFor({ ...args }, flags, "distill")));
       return;
     }
-    const work = await workFor({ ...args }, flags, "distill");
-    const { recipe } = work;
-    await withGpu(args, [work], async (gpu) => {
-      // What cannot fit is told before teachers are trained.
-      planMatching(work.model, recipe, recipe.ipc * work.source.classes.length, gpu.facts);
-      const out = args.out ?? join("runs", `${work.source.name}-ipc${recipe.ipc}`);
-      const context = await openRun(gpu, work, openRunFolder(out), progressFor(args));
-      const lanes = lanesFor(args, [work], gpu);
-      // Teachers of another kind are refused before anything of an earlier run is replaced.
-      const teachers = await teachersOf({ ...context, lanes }, recipe);
-      const folder = beginRun(out);
-      writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
-      recordData(folder, work.source);
-      const events = args.tensorboard ? new EventFile(join(folder, "tensorboard")) : undefined;
-      await distil({ ...context, events }, recipe, teachers);
-      const rows = [await scoreDistilled({ ...context, events }, recipe)];
-      recordAccuracy(folder, rows[0]!);
-      writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
-      console.log(formatTable(rows));
-    });
+    const rows = args.resume === undefined ? await begin(args) : await resume(args, args.resume);
+    console.log(formatTable(rows));
   },
 };
+
+function checkArguments(args: DistillArguments): void {
+  const every = args["checkpoint-every"];
+  if (every !== undefined && !(Number.isInteger(every) && every >= 1))
+    throw new UsageError(`--checkpoint-every must be an integer from 1, got ${every}`);
+  if (args.resume === undefined) return;
+  const settings = Object.entries(overridesOf({ ...args }, flags)).flatMap(
+    ([key, value]: [string, unknown]) =>
+      typeof value === "object" && value !== null
+        ? Object.keys(value).map((inner) => `--${key}.${inner}`)
+        : [`--${key}`],
+  );
+  const others = [
+    ...(args.dataset === undefined ? [] : [args.dataset]),
+    ...(args.recipe === undefined ? [] : ["--recipe"]),
+    ...(args.out === undefined ? [] : ["--out"]),
+    ...(args.overwrite ? ["--overwrite"] : []),
+    ...(args["dry-run"] ? ["--dry-run"] : []),
+    ...(args.tensorboard ? ["--tensorboard"] : []),
+    ...settings,
+  ];
+  if (others.length > 0)
+    throw new UsageError(
+      `--resume must be without what decides the results, which the run's own recipe does, got ${others.join(", ")}`,
+    );
+}
+
+/** A new run, from its teachers to its results. */
+async function begin(args: DistillArguments): Promise<ResultRow[]> {
+  const work = await workFor({ ...args }, flags, "distill");
+  const { recipe, source } = work;
+  const folder = args.out ?? join("runs", `${source.name}-ipc${recipe.ipc}`);
+  if (!args.overwrite) checkNoRun(folder, "distill");
+  return await withGpu(args, [work], async (gpu) => {
+    // What cannot fit is told before teachers are trained.
+    planMatching(work.model, recipe, recipe.ipc * source.classes.length, gpu.facts);
+    return await aloneIn(folder, () => beginIn(folder, args, work, gpu));
+  });
+}
+
+/** The same in its folder, which no other process works in. */
+async function beginIn(
+  folder: string,
+  args: DistillArguments,
+  work: Work,
+  gpu: Gpu,
+): Promise<ResultRow[]> {
+  const { recipe, source } = work;
+  if (!args.overwrite) checkNoRun(folder, "distill");
+  const context = await openRun(gpu, work, folder, progressFor(args));
+  // Teachers of another kind are refused before anything of an earlier run is replaced.
+  if (recipe.teachers.folder === undefined)
+    checkTeachers(recipe, context.dataset, join(folder, "buffer"));
+  else await teachersOf(context, recipe);
+  beginRun(folder);
+  writeAtomic(join(folder, "recipe.yaml"), recipeToYaml(recipe));
+  recordData(folder, source);
+  if (args.tensorboard) openRunFolder(eventsIn(folder));
+  writeAbout(folder, {
+    command: "distill",
+    recipes: { [`${source.name}-ipc${recipe.ipc}`]: recipeId(recipe) },
+    seed: recipe.seed,
+    precision: args.precision,
+    made_by: makerOf(gpu.facts),
+    resumed_by: [],
+  });
+  return await carryOut(args, work, context, true);
+}
+
+/** The run that is in a folder, from where it stands. */
+async function resume(args: DistillArguments, folder: string): Promise<ResultRow[]> {
+  const progress = progressFor(args);
+  const about = readAbout(folder);
+  if (about.command !== "distill")
+    throw new FileError(
+      `${folder}: must be a run of potstill distill, got one of ${about.command}; go on with potstill ${about.command} --resume ${folder}`,
+    );
+  if (runState(folder) === "finished") {
+    progress.log(`${folder}: the run is finished, there is nothing to go on with`);
+    return resultsOf(folder);
+  }
+  return await aloneIn(folder, () => resumeIn(folder, args, about, progress));
+}
+
+async function resumeIn(
+  folder: string,
+  args: DistillArguments,
+  about: About,
+  progress: Progress,
+): Promise<ResultRow[]> {
+  const recipe = recipeOf(folder, about);
+  const work = await workOf(recipe, dataFrom(args));
+  checkData(folder, work.source);
+  const { precision } = about;
+  return await withGpu({ ...args, precision }, [work], async (gpu) => {
+    tellChanges(folder, about, makerOf(gpu.facts), progress);
+    const context = await openRun(gpu, work, folder, progress);
+    return await carryOut(args, work, context, false);
+  });
+}
+
+/** Says what is not as it was when the run was last worked on, and writes it down. */
+function tellChanges(folder: string, about: About, now: Maker, progress: Progress): void {
+  const changes = unlike(about.resumed_by.at(-1) ?? about.made_by, now);
+  if (changes === undefined) return;
+  progress.log(`${folder}: ${changes}`);
+  writeAbout(folder, { ...about, resumed_by: [...about.resumed_by, now] });
+}
+
+/** The recipe that a run was begun with. */
+function recipeOf(folder: string, { recipes }: About): Recipe {
+  const path = join(folder, "recipe.yaml");
+  const recipe = readRecipe(path);
+  const [id] = Object.values(recipes);
+  if (recipeId(recipe) !== id)
+    throw new FileError(
+      `${path}: must be as the run was begun with (${id ?? "none"}), got another recipe (${recipeId(recipe)})`,
+    );
+  return recipe;
+}
+
+/** The rows of a finished run. */
+function resultsOf(folder: string): ResultRow[] {
+  const path = join(folder, "results.json");
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as ResultRow[];
+  } catch {
+    throw new FileError(`${path}: must be the rows of a finished run, got something else`);
+  }
+}
+
+/** What is left to do of the run in a context's folder. */
+function carryOut(
+  args: DistillArguments,
+  work: Work,
+  given: Awaited<ReturnType<typeof openRun>>,
+  anew: boolean,
+): Promise<ResultRow[]> {
+  const { recipe } = work;
+  const { gpu, folder, progress } = given;
+  const advice = (): string => `go on with: potstill distill --resume ${folder}`;
+  return interruptible(advice, async (signal) => {
+    const context = { ...given, signal };
+    const teachers = await teachersOf({ ...context, lanes: lanesFor(args, [work], gpu) }, recipe);
+    const checkpoint = anew ? undefined : takeUp(folder, recipe, progress);
+    const from = checkpoint ? checkpoint.state.iteration + 1 : 0;
+    const events = existsSync(eventsIn(folder))
+      ? new EventFile(eventsIn(folder), { from })
+      : undefined;
+    const keeping = { resume: checkpoint, checkpointEvery: args["checkpoint-every"] };
+    await distil({ ...context, events }, recipe, teachers, keeping);
+    const rows = [await scoreDistilled({ ...context, events }, recipe)];
+    recordAccuracy(folder, rows[0]!);
+    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
+    removeCheckpoints(folder, recipe);
+    return rows;
+  });
+}

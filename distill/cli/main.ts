@@ -5,6 +5,7 @@ import { ModelError } from "../../models/index.ts";
 import { ShardError } from "../cluster/shard.ts";
 import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
+import { Interrupted } from "../interruption.ts";
 import { DistillError } from "../matching/match.ts";
 import { RecipeError } from "../recipe.ts";
 import { checkGradientCommand } from "./check-gradient.ts";
@@ -32,8 +33,9 @@ const EXPECTED = [
   RecipeError,
 ];
 
-/** Says what went wrong and returns the exit code: 1 for an error, 2 for wrong usage. */
-export function reportError(error: unknown): 1 | 2 {
+/** Says what went wrong and returns the exit code: 1 for an error, 2 for wrong usage, 130 or 143 for a signal. */
+export function reportError(error: unknown): 1 | 2 | 130 | 143 {
+  if (error instanceof Interrupted) return error.exitCode;
   if (error instanceof UsageError || error instanceof ShardError) {
     console.error(`potstill: ${error.message}`);
     return 2;

@@ -8,7 +8,8 @@ import {
 import { FileError } from "../files.ts";
 import { randomReal } from "../matching/start.ts";
 import type { Recipe } from "../recipe.ts";
-import { appendMetrics, distilledFile, randomOf, type RunContext, type Work } from "../run.ts";
+import { appendMetrics } from "../resume/folder.ts";
+import { distilledFile, randomOf, type RunContext, type Work } from "../run.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import { strategiesOf } from "../training/strategy.ts";
 import type { TrainingSet } from "../training/train.ts";
@@ -18,7 +19,7 @@ import { resultRow, type ResultRow } from "./table.ts";
 
 /** Trains fresh networks on sets, one a seed, by the recipe's protocol; `lr` is the sets' own. */
 async function score(
-  { gpu, folder, progress, dataset, model, events }: RunContext,
+  { gpu, folder, progress, dataset, model, events, signal }: RunContext,
   recipe: Recipe,
   row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
   setOf: (seed: number) => TrainingSet,
@@ -34,7 +35,10 @@ async function score(
   );
   let result: Accuracies;
   try {
-    const report = (done: number): void => progress.update(done);
+    const report = (done: number): void => {
+      signal?.throwIfAborted();
+      progress.update(done);
+    };
     result = await evaluate(gpu, model, setOf, dataset, settings, random, report);
   } finally {
     progress.stop();

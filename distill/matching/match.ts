@@ -78,9 +78,11 @@ export interface MatchOptions {
   readonly onIteration?: (record: IterationRecord, current: () => Promise<DistilledSet>) => unknown;
   /** Evaluates a set every `eval_every` iterations, for the best one to be chosen by. */
   readonly score?: Score | undefined;
-  /** Is given the state every `checkpointEvery` iterations, and waited for. */
+  /** Is given the state after every iteration that `isCheckpoint` names, the last, and one that is stopped at. */
   readonly onCheckpoint?: (state: MatchState) => void | Promise<void>;
-  readonly checkpointEvery?: number;
+  readonly isCheckpoint?: (iteration: number) => boolean;
+  /** Stops the run after an iteration; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The sets that a run ends with. */
@@ -95,7 +97,6 @@ export interface Matched {
 
 /** Iterations in a row without an accepted one after which a run gives up. */
 const PATIENCE = 200;
-const CHECKPOINT_EVERY = 100;
 
 /** What a recipe asks of the student, for a set of so many images. */
 export function matchingOptions(model: Model, recipe: Recipe, images: number): MatchingOptions {
@@ -144,8 +145,8 @@ export function planMatching(
  */
 export async function match(options: MatchOptions): Promise<Matched> {
   const { gpu, model, recipe, teachers, random, resume } = options;
-  const { onPlanned, onIteration, onCheckpoint } = options;
-  const { continuous = false, checkpointEvery = CHECKPOINT_EVERY } = options;
+  const { onPlanned, onIteration, onCheckpoint, isCheckpoint, signal } = options;
+  const { continuous = false } = options;
   const images = options.start.labels.length / model.task.classes;
   const placement = planMatching(model, recipe, images, gpu.facts);
   const wanted = matchingOptions(model, recipe, images);
@@ -174,8 +175,10 @@ export async function match(options: MatchOptions): Promise<Matched> {
     rejected = update.accepted ? 0 : rejected + 1;
     if (rejected >= PATIENCE) throw new DistillError(hopeless(record));
     await best.after(done, update.loss, current);
-    if (onCheckpoint && done % checkpointEvery === 0)
+    const stops = signal?.aborted === true || done === recipe.iterations;
+    if (onCheckpoint && (stops || isCheckpoint?.(done) === true))
       await onCheckpoint({ ...(await place.state()), ...best.state, iteration: done, rejected });
+    signal?.throwIfAborted();
   }
   const last = { ...(await current()), iteration: recipe.iterations };
   const chosen = best.state.best ?? last;

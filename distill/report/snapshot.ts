@@ -122,9 +122,10 @@ export function listSnapshots(run: string): SnapshotFile[] {
     .sort((a, b) => a.ipc - b.ipc || a.iteration - b.iteration);
 }
 
-/** Removes the snapshots of an earlier run. Throws `FileError`. */
-export function removeSnapshots(run: string): void {
-  for (const { file } of listSnapshots(run)) {
+/** Removes the snapshots of an earlier run, or of one set those after an iteration. Throws `FileError`. */
+export function removeSnapshots(run: string, some?: { ipc: number; after: number }): void {
+  for (const { file, ipc, iteration } of listSnapshots(run)) {
+    if (some && !(ipc === some.ipc && iteration > some.after)) continue;
     try {
       rmSync(file);
     } catch (cause) {

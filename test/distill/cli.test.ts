@@ -82,6 +82,7 @@ describe("a run", () => {
       "metrics.jsonl",
       "recipe.yaml",
       "results.json",
+      "run.json",
       "snapshots/ipc1-000000.safetensors",
       "snapshots/ipc1-000001.safetensors",
       "snapshots/ipc1-000002.safetensors",
@@ -217,14 +218,14 @@ describe("a run", () => {
   it.each<[string, string[], (copy: string) => void, (copy: string) => string]>([
     [
       "distill finds teachers of another seed",
-      [...tiny(8), "--out"],
+      [...tiny(8), "--overwrite", "--out"],
       () => undefined,
       (copy) =>
         `${copy}/buffer/teacher-0000.safetensors: the teacher's seed must be 8, got 7; use another folder or remove it`,
     ],
     [
       "distill finds a teacher that is cut",
-      [...tiny(7), "--out"],
+      [...tiny(7), "--overwrite", "--out"],
       (copy) => truncateSync(join(copy, "buffer/teacher-0000.safetensors"), 1000),
       (copy) => `${copy}/buffer/teacher-0000.safetensors: `,
     ],

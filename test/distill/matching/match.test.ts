@@ -105,7 +105,7 @@ async function run(
 async function states(overrides: RecipeOverrides = {}): Promise<MatchState[]> {
   const all: MatchState[] = [];
   const onCheckpoint = (state: MatchState): void => void all.push(state);
-  await run(overrides, { checkpointEvery: 1, onCheckpoint });
+  await run(overrides, { isCheckpoint: () => true, onCheckpoint });
   return all;
 }
 
@@ -326,7 +326,7 @@ describe("a run that is resumed", () => {
     const recipe = { ...overrides, iterations: 30, syn_steps: 2 };
     let saved: MatchState | undefined;
     const whole = await run(recipe, {
-      checkpointEvery: 11,
+      isCheckpoint: (iteration) => iteration === 11,
       onCheckpoint: (state) => void (saved ??= state),
     });
     expect(saved!.iteration).toBe(11);
@@ -354,7 +354,11 @@ describe("a set on the host", () => {
     let saved: MatchState | undefined;
     const host = await run(
       { ...recipe, memory },
-      { start: large, checkpointEvery: 3, onCheckpoint: (state) => void (saved = state) },
+      {
+        start: large,
+        isCheckpoint: (iteration) => iteration === 3,
+        onCheckpoint: (state) => void (saved ??= state),
+      },
     );
     expect(planMatching(model, recipeOf(recipe), many, gpu().facts).resident).toBe(true);
     host.records.forEach((record, i) => {
