@@ -15,6 +15,7 @@ import { dataCommand } from "./data.ts";
 import { distillCommand } from "./distill.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { infoCommand } from "./info.ts";
+import { underscored } from "./settings.ts";
 import { teachCommand } from "./teach.ts";
 import { rangeCommand } from "./range.ts";
 import { strictly, UsageError } from "./usage.ts";
@@ -52,7 +53,8 @@ export const COMMANDS = [
 ];
 
 /** Runs a command line; resolves to the exit code. */
-export async function main(args: readonly string[]): Promise<number> {
+export async function main(words: readonly string[]): Promise<number> {
+  const args = underscored(words);
   const parser = yargs([...args])
     .scriptName("potstill")
     .usage("$0 <command>: dataset distillation on any WebGPU adapter")

@@ -4,7 +4,7 @@ import type { Source } from "../data/dataset.ts";
 import { outlineOf } from "../data/known.ts";
 import { checkDataset } from "../data/registry.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
-import { RecipeError, resolveRecipe } from "../recipe.ts";
+import { recipeFlags, RecipeError, resolveRecipe } from "../recipe.ts";
 import type { Recipe, RecipeFlag, RecipeOverrides } from "../recipe.ts";
 import { withGivenTeachers, workOf, type Work } from "../run.ts";
 import { dataFrom, type CommonArguments } from "./options.ts";
@@ -33,6 +33,16 @@ export function recipeOptions<T>(
   return yargs
     .positional("dataset", { type: "string", describe: "Name or path of a data set, e.g. digits" })
     .option("recipe", { type: "string", requiresArg: true, describe: "Recipe file (YAML)" });
+}
+
+/** Arguments with the names of settings as recipes write them, where `--per-class` stands for `--per_class`. */
+export function underscored(args: readonly string[]): string[] {
+  const names = new Set(recipeFlags().flatMap(({ name }) => [name, name.split(".").at(-1)!]));
+  return args.map((arg) => {
+    const [, name = "", rest = ""] = /^--([a-z.-]+)(=.*)?$/s.exec(arg) ?? [];
+    const usual = name.replaceAll("-", "_");
+    return usual !== name && names.has(usual) ? `--${usual}${rest}` : arg;
+  });
 }
 
 /** `--teachers DIR` for the setting `teachers.folder`. */
