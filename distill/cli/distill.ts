@@ -241,7 +241,7 @@ function carryOut(
 ): Promise<ResultRow[]> {
   const { recipe } = work;
   const { gpu, folder, progress } = given;
-  const advice = (): string => `go on with: potstill distill --resume ${folder}`;
+  const advice = `go on with: potstill distill --resume ${folder}`;
   return interruptible(advice, async (signal) => {
     const context = { ...given, signal };
     const teachers = await teachersOf({ ...context, lanes: lanesFor(args, [work], gpu) }, recipe);

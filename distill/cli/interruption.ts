@@ -8,10 +8,11 @@ const PATIENCE_MS = 8000;
 
 /**
  * Does work that a signal stops: the first one aborts `signal`, and a second ends the process at once.
- * @throws Interrupted, after `advice` was printed.
+ * `advice` says how to go on later.
+ * @throws Interrupted, after that was printed.
  */
 export async function interruptible<T>(
-  advice: () => string,
+  advice: string,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
@@ -22,7 +23,7 @@ export async function interruptible<T>(
     console.error("potstill: stopping as soon as all is saved (once more to stop at once)");
     controller.abort(interrupted);
     timer = setTimeout(() => {
-      console.error(`potstill: stopped at what was saved last; ${advice()}`);
+      console.error(`potstill: stopped at what was saved last; ${advice}`);
       quit(interrupted);
     }, PATIENCE_MS);
   };
@@ -30,7 +31,7 @@ export async function interruptible<T>(
   try {
     return await work(controller.signal);
   } catch (error) {
-    if (error instanceof Interrupted) console.error(`potstill: stopped; ${advice()}`);
+    if (error instanceof Interrupted) console.error(`potstill: stopped; ${advice}`);
     throw error;
   } finally {
     clearTimeout(timer);

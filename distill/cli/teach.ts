@@ -20,6 +20,7 @@ import {
   type CommonArguments,
   type ShardArguments,
 } from "./options.ts";
+import { interruptible } from "./interruption.ts";
 import { namedRecipe, overridesOf, recipeOptions, type RecipeArguments } from "./settings.ts";
 
 interface TeachArguments extends CommonArguments, RecipeArguments, ShardArguments {
@@ -77,7 +78,9 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
       // Teachers of another kind are refused before anything is replaced.
       checkTeachers(recipe, context.dataset, openRunFolder(folder));
       recordWork(folder, { command: "teach", units: all.map(teacherName) });
-      await trainTeachers({ ...context, lanes }, recipe, folder, numbers);
+      await interruptible("go on by the same command", (signal) =>
+        trainTeachers({ ...context, lanes, signal }, recipe, folder, numbers),
+      );
     });
     const own = numbers.map((number) => readTrajectory(teacherFile(folder, number)));
     const { length } = own;

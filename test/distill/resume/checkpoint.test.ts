@@ -1,5 +1,14 @@
 /** @file Checkpoints: what is read is what was written, and damage costs no more than it must. */
-import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -9,7 +18,11 @@ import { Random } from "../../../engine/index.ts";
 import { FileError } from "../../../distill/files.ts";
 import type { MatchState } from "../../../distill/matching/match.ts";
 import { resolveRecipe } from "../../../distill/recipe.ts";
-import { lastCheckpoint, removeCheckpoints, writeCheckpoint } from "../../../distill/resume/checkpoint.ts";
+import {
+  lastCheckpoint,
+  removeCheckpoints,
+  writeCheckpoint,
+} from "../../../distill/resume/checkpoint.ts";
 import { madeRecipe } from "../../support/run-folder.ts";
 
 const recipe = madeRecipe(50);
@@ -126,7 +139,9 @@ describe("a checkpoint", () => {
     const path = join(folder, newest);
     const text = readFileSync(path, "latin1").replace('"version":"1"', '"version":"2"');
     writeFileSync(path, text, "latin1");
-    expect(read).toThrow(`${path}: must be of version 1, got 2; go on with the potstill that wrote it`);
+    expect(read).toThrow(
+      `${path}: must be of version 1, got 2; go on with the potstill that wrote it`,
+    );
   });
 
   it("that cannot be written leaves the last one", () => {
