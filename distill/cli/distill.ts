@@ -16,6 +16,7 @@ import { formatTable, type ResultRow } from "../evaluation/table.ts";
 import { makerOf, readAbout, unlike, writeAbout, type About, type Maker } from "../resume/about.ts";
 import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
+import { despiteLoss } from "../resume/lost.ts";
 import { checkTeachers } from "../teachers/teacher.ts";
 import {
   commonOptions,
@@ -97,7 +98,13 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       console.log(await dryRun(recipeFor({ ...args }, flags, "distill")));
       return;
     }
-    const rows = args.resume === undefined ? await begin(args) : await resume(args, args.resume);
+    const begun = args.resume === undefined ? await beginning(args) : undefined;
+    const folder = begun?.folder ?? args.resume!;
+    const go = (again: boolean): Promise<ResultRow[]> =>
+      begun && !(again && runState(folder) === "unfinished")
+        ? begin(args, begun)
+        : resume(args, folder);
+    const rows = await despiteLoss(go, goOn(folder), progressFor(args));
     console.log(formatTable(rows));
   },
 };
@@ -128,11 +135,23 @@ function checkArguments(args: DistillArguments): void {
     );
 }
 
-/** A new run, from its teachers to its results. */
-async function begin(args: DistillArguments): Promise<ResultRow[]> {
+/** What a new run does, and where. */
+interface Beginning {
+  readonly work: Work;
+  readonly folder: string;
+}
+
+async function beginning(args: DistillArguments): Promise<Beginning> {
   const work = await workFor({ ...args }, flags, "distill");
   const { recipe, source } = work;
-  const folder = args.out ?? join("runs", `${source.name}-ipc${recipe.ipc}`);
+  return { work, folder: args.out ?? join("runs", `${source.name}-ipc${recipe.ipc}`) };
+}
+
+const goOn = (folder: string): string => `go on with: potstill distill --resume ${folder}`;
+
+/** A new run, from its teachers to its results. */
+async function begin(args: DistillArguments, { work, folder }: Beginning): Promise<ResultRow[]> {
+  const { recipe, source } = work;
   if (!args.overwrite) checkNoRun(folder, "distill");
   return await withGpu(args, [work], async (gpu) => {
     // What cannot fit is told before teachers are trained.
@@ -241,8 +260,7 @@ function carryOut(
 ): Promise<ResultRow[]> {
   const { recipe } = work;
   const { gpu, folder, progress } = given;
-  const advice = `go on with: potstill distill --resume ${folder}`;
-  return interruptible(advice, async (signal) => {
+  return interruptible(goOn(folder), async (signal) => {
     const context = { ...given, signal };
     const teachers = await teachersOf({ ...context, lanes: lanesFor(args, [work], gpu) }, recipe);
     const checkpoint = anew ? undefined : takeUp(folder, recipe, progress);

@@ -123,6 +123,19 @@ export function lastCheckpoint(folder: string, recipe: Recipe): Found {
   return { damage };
 }
 
+/** The earliest good checkpoint of a run: there are iterations after it to look at. Throws as {@link lastCheckpoint}. */
+export function earliestCheckpoint(folder: string, recipe: Recipe): Checkpoint | undefined {
+  const [newest, before] = generations(folder, recipe);
+  for (const path of [before, newest]) {
+    try {
+      if (existsSync(path)) return readCheckpoint(path, recipe);
+    } catch (error) {
+      if (!(error instanceof FileError) || error instanceof OtherRun) throw error;
+    }
+  }
+  return undefined;
+}
+
 /** Removes the checkpoints of a run. Throws `FileError`. */
 export function removeCheckpoints(folder: string, recipe: Pick<Recipe, "ipc">): void {
   for (const path of generations(folder, recipe).reverse()) {

@@ -181,7 +181,8 @@ export class Gpu implements Disposable {
       resume?.();
     }
     const [first, ...others] = this.#captured.splice(0);
-    if (first !== undefined) {
+    // Of a device that is gone every call is invalid.
+    if (first !== undefined && !this.#loss) {
       const more = others.length > 0 ? ` (and ${others.length} more)` : "";
       const message = `gpu: every call must be valid, got ${first.trim()}${more}`;
       throw new Error(message, "error" in outcome ? { cause: outcome.error } : {});
