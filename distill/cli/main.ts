@@ -19,6 +19,7 @@ import { underscored } from "./settings.ts";
 import { teachCommand } from "./teach.ts";
 import { rangeCommand } from "./range.ts";
 import { strictly, UsageError } from "./usage.ts";
+import { verifyCommand } from "./verify.ts";
 import { viewCommand } from "./view.ts";
 
 /** Errors that a user can mend: the message says all. Others are ours, and keep their stack. */
@@ -48,7 +49,7 @@ export function reportError(error: unknown): 1 | 2 | 130 | 143 {
 
 /** All commands, in the order of the help. */
 export const COMMANDS = [
-  ...["teach", "distill", "compare", "range", "check-gradient", "evaluate"],
+  ...["teach", "distill", "compare", "range", "check-gradient", "evaluate", "verify"],
   ...["convert", "data", "info", "view"],
 ];
 
@@ -64,6 +65,7 @@ export async function main(words: readonly string[]): Promise<number> {
     .command(rangeCommand)
     .command(checkGradientCommand)
     .command(evaluateCommand)
+    .command(verifyCommand)
     .command(convertCommand)
     .command(dataCommand)
     .command(infoCommand)

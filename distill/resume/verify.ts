@@ -46,7 +46,8 @@ export async function verifyRun(
     );
   const random = randomOf(recipe, `distil ipc ${ipc}`);
   const start =
-    from?.state ?? (await startOf({ folder, ...context }, recipe, teachers, random.stream("start")));
+    from?.state ??
+    (await startOf({ folder, ...context }, recipe, teachers, random.stream("start")));
   const differences: string[] = [];
   const onIteration = (record: IterationRecord): void => {
     differences.push(...unlike(record, recorded[record.iteration - 1]!));
