@@ -61,7 +61,13 @@ export default tseslint.config(
     "distill imports the engine through its index only",
   ),
   {
-    files: ["distill/cli/**", "bench/**", "test/golden.ts", "test/steadiness.ts"],
+    files: [
+      "distill/cli/**",
+      "bench/**",
+      "test/golden.ts",
+      "docs/examples/**",
+      "test/steadiness.ts",
+    ],
     rules: { "no-console": "off" },
   },
 );
