@@ -9,7 +9,7 @@ const forbid = (files, patterns, message) => ({
 });
 
 export default tseslint.config(
-  { ignores: ["dist", "coverage", "runs", "*.js"] },
+  { ignores: ["dist", "coverage", "docs/api", "runs", "*.js"] },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   {

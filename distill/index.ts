@@ -1,10 +1,30 @@
 /** @file The public surface of the package: data sets, recipes, runs, distilled sets and what they are worth. */
-export { DataError, type Dataset, type Source, type Split } from "./data/dataset.ts";
-export { fromPixels, normalise, toPixels, type Preprocessing } from "./data/preprocess.ts";
+export {
+  DataError,
+  type Dataset,
+  type ImageShape,
+  type Normalisation,
+  type Source,
+  type Split,
+} from "./data/dataset.ts";
+export {
+  fromPixels,
+  normalise,
+  toPixels,
+  type Normalising,
+  type Preprocessing,
+  type Whitening,
+} from "./data/preprocess.ts";
 export { datasetNames, outlineOf, type Outline } from "./data/known.ts";
 export { loadSource, type SourceOptions } from "./data/registry.ts";
 export { readRecipe, recipeToYaml, shippedRecipes } from "./recipe-file.ts";
-export { RecipeError, resolveRecipe, type Recipe, type RecipeOverrides } from "./recipe.ts";
+export {
+  RecipeError,
+  resolveRecipe,
+  type Recipe,
+  type RecipeOverrides,
+  type Teaching,
+} from "./recipe.ts";
 export {
   beginRun,
   distil,
@@ -20,10 +40,24 @@ export {
   probeEpochs,
   proposeRange,
   type EpochProbe,
+  type ProbeOptions,
   type ProposedRange,
 } from "./matching/range.ts";
-export { match, DistillError, type MatchOptions, type Matched } from "./matching/match.ts";
-export { TrajectoryBuffer } from "./teachers/trajectory.ts";
+export {
+  match,
+  DistillError,
+  type IterationRecord,
+  type MatchOptions,
+  type MatchState,
+  type Matched,
+  type Teachers,
+} from "./matching/match.ts";
+export type { MatchingMethod } from "./matching/methods.ts";
+export type { KeptSet, Score } from "./matching/best.ts";
+export type { SyntheticSet } from "./matching/start.ts";
+export type { DistilledSet } from "./matching/update.ts";
+export { Teacher, TrajectoryBuffer } from "./teachers/trajectory.ts";
+export type { TeacherKind, TeacherMeta } from "./teachers/teacher-meta.ts";
 export { loadDistilled, type SetDescription } from "./exchange/load.ts";
 export {
   Classifier,
@@ -32,7 +66,12 @@ export {
   type Classification,
   type ClassifierOptions,
 } from "./evaluation/classifier.ts";
-export { readDistilled, writeDistilled, type DistilledFile } from "./distilled.ts";
+export {
+  readDistilled,
+  writeDistilled,
+  type DistilledFile,
+  type DistilledMeta,
+} from "./distilled.ts";
 export { readNpz, writeNpz } from "./exchange/npz.ts";
 export { readPictureFolder, writePictureFolder } from "./exchange/picture-folder.ts";
 export { readPublishedSet, writePublishedSet, type Told } from "./exchange/published-set.ts";
@@ -43,12 +82,25 @@ export {
   type ExportOptions,
   type TeacherTold,
 } from "./exchange/replay-buffer.ts";
-export { evaluate, type Accuracies, type EvaluationSettings } from "./evaluation/evaluate.ts";
-export { syntheticSet, wholeSet } from "./evaluation/baselines.ts";
-export { herding, kCenter } from "./evaluation/coresets.ts";
+export {
+  evaluate,
+  type Accuracies,
+  type EvaluationSettings,
+  type Protocol,
+} from "./evaluation/evaluate.ts";
+export { syntheticSet, wholeSet, type Method } from "./evaluation/baselines.ts";
+export { herding, kCenter, type Features } from "./evaluation/coresets.ts";
 export { labelRobustScore, type RobustScore, type ScoredAccuracies } from "./evaluation/scores.ts";
-export { Trainer, type TrainingSet } from "./training/train.ts";
-export { createProgress, type Progress } from "./progress.ts";
-export { contactSheet } from "./report/pictures.ts";
+export type { GsamSettings, SgdSettings } from "./training/optimiser.ts";
+export type { NetworkState } from "./training/predict.ts";
+export type { Operator, Strategy } from "./training/strategy.ts";
+export {
+  Trainer,
+  type TrainerOptions,
+  type TrainerState,
+  type TrainingSet,
+} from "./training/train.ts";
+export { createProgress, type Progress, type ProgressOptions } from "./progress.ts";
+export { contactSheet, type ContactSheet } from "./report/pictures.ts";
 export { formatTable, type ResultRow } from "./evaluation/table.ts";
 export { FileError } from "./files.ts";

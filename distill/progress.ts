@@ -19,6 +19,7 @@ export interface Progress {
 
 export type ProgressValues = Readonly<Record<string, number | string>>;
 
+/** How progress is shown. */
 export interface ProgressOptions {
   readonly quiet?: boolean;
   /** Where to write; by default standard error, so that results can be piped. */

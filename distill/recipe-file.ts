@@ -26,7 +26,7 @@ export function parseRecipe(text: string, source: string): Recipe {
   return recipeOf(layersOf(text, source, []), source);
 }
 
-/** The recipe in a file. Throws as {@link parseRecipe}. */
+/** The recipe in a file. Throws as `parseRecipe`. */
 export function readRecipe(path: string): Recipe {
   return parseRecipe(textOf(path), path);
 }

@@ -109,7 +109,7 @@ export async function openRun(
 export const randomOf = (recipe: Teaching, purpose: string): Random =>
   new Random(recipe.seed).stream(purpose);
 
-/** Trains the recipe's teachers in the folder, or some by number, unless they are there. Throws as {@link trainExperts}. */
+/** Trains the recipe's teachers in the folder, or some by number, unless they are there. Throws as `trainExperts`. */
 export function trainTeachers(
   { gpu, lanes, signal, progress, dataset, model }: RunContext,
   recipe: Teaching,
@@ -123,7 +123,7 @@ export function trainTeachers(
 
 /**
  * The teachers that the recipe has in a folder, or its own in `<folder>/buffer`, trained unless they
- * are there. Throws as {@link trainExperts} and {@link givenTeachers}.
+ * are there. Throws as `trainExperts` and `givenTeachers`.
  */
 export async function teachersOf(context: RunContext, recipe: Recipe): Promise<TrajectoryBuffer> {
   const { folder } = recipe.teachers;
@@ -175,7 +175,7 @@ const SAVING = 0.02;
 
 /**
  * Distils by the recipe: writes `distilled-ipc<n>.safetensors`, `images-ipc<n>.png`, a line an
- * iteration to `metrics.jsonl`, checkpoints, which stay, and what a {@link Recording} does.
+ * iteration to `metrics.jsonl`, checkpoints, which stay, and what a `Recording` does.
  * @throws FileError when a file cannot be written; DistillError when the run cannot go on.
  */
 export async function distil(

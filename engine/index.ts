@@ -1,5 +1,5 @@
 /** @file The engine's public surface: what models, distillation and other programs may use. */
-export { Tensor, topological, type DType } from "./graph/tensor.ts";
+export { Tensor, topological, type DType, type Params } from "./graph/tensor.ts";
 export { ShapeError, showShape, sizeOf, type Shape } from "./graph/shape.ts";
 export { printGraph } from "./graph/print.ts";
 export { simplify } from "./graph/simplify.ts";
@@ -39,7 +39,10 @@ export {
   DeviceLostError,
   Gpu,
   type AdapterFacts,
+  type Checks,
   type GpuOptions,
+  type Precision,
 } from "./gpu/device.ts";
+export type { AdapterKind } from "./gpu/adapter.ts";
 export { Random } from "./random.ts";
 export { measureRoof, type Roof } from "./gpu/timing.ts";

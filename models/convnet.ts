@@ -6,9 +6,12 @@ import { avgPool, leakyRelu, maxPool, mul, relu, sigmoid, type Tensor } from "..
 import { firstPadding, flatten, GROUPS, network, requirePixels, type Norm } from "./layers.ts";
 import { ModelError, type Model, type Task } from "./model.ts";
 
+/** What follows the norm of a block. */
 export type Activation = "sigmoid" | "relu" | "leakyrelu" | "swish";
+/** What ends a block. */
 export type Pool = "none" | "max" | "avg";
 
+/** What a ConvNet is made of. */
 export interface ConvNetOptions {
   readonly depth: number;
   readonly width: number;

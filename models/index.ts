@@ -8,7 +8,8 @@ import { ModelError, type Model, type Task } from "./model.ts";
 import { resNet18 } from "./resnet.ts";
 import { vgg } from "./vgg.ts";
 
-export { convNet, type ConvNetOptions } from "./convnet.ts";
+export { convNet, type Activation, type ConvNetOptions, type Pool } from "./convnet.ts";
+export type { Norm } from "./layers.ts";
 export {
   initialBuffers,
   initialise,

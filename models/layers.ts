@@ -22,6 +22,7 @@ import {
 } from "../engine/index.ts";
 import { elements, ModelError, type Model, type Parameter, type Task } from "./model.ts";
 
+/** What follows a convolution. */
 export type Norm = "none" | "batch" | "layer" | "instance" | "group";
 
 /** Groups of a group norm, as in the published program. */

@@ -157,6 +157,7 @@ export class Classifier implements Disposable {
     writeClassifier(path, this.trained);
   }
 
+  /** Gives back its memory, and the device if it is its own. */
   [Symbol.dispose](): void {
     this.predictor[Symbol.dispose]();
     this.own?.[Symbol.dispose]();

@@ -17,6 +17,7 @@ export interface Entry {
   readonly work: Work;
 }
 
+/** What {@link compare} is given. */
 export interface CompareOptions {
   /** Devices that work side by side, each on another set; one is enough. */
   readonly gpus: readonly [Gpu, ...Gpu[]];

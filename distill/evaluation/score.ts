@@ -113,7 +113,7 @@ export function distilledFor(folder: string, { recipe, source }: Work): Distille
   return file;
 }
 
-/** The row of a distilled set, read back from its file; throws as {@link distilledFor}. */
+/** The row of a distilled set, read back from its file; throws as `distilledFor`. */
 export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
   const { dataset, model } = context;
   const { ipc } = recipe;

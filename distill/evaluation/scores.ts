@@ -15,6 +15,7 @@ export interface ScoredAccuracies {
   readonly random: number;
 }
 
+/** A label-robust score with its parts, all fractions. */
 export interface RobustScore {
   /** HLR = acc(real, hard) - acc(synthetic, hard): what is not recovered; less is better. */
   readonly hardLabelRecovery: number;

@@ -9,7 +9,7 @@ export interface KeptSet extends DistilledSet {
   readonly score?: number;
 }
 
-/** What is known of a run's sets: all that {@link BestSet} needs to go on. */
+/** What is known of a run's sets: all that `BestSet` needs to go on. */
 export interface BestState {
   readonly best: KeptSet | undefined;
   /** Sum and number of the losses since sets were last compared. */

@@ -60,6 +60,7 @@ export interface Teachers {
   snapshot(teacher: number, epoch: number): Float32Array<ArrayBuffer>;
 }
 
+/** What {@link match} is given. */
 export interface MatchOptions {
   readonly gpu: Gpu;
   readonly model: Model;
@@ -80,6 +81,7 @@ export interface MatchOptions {
   readonly score?: Score | undefined;
   /** Is given the state after every iteration that `isCheckpoint` names, the last, and one that is stopped at. */
   readonly onCheckpoint?: (state: MatchState) => void | Promise<void>;
+  /** Whether the state after an iteration is wanted. */
   readonly isCheckpoint?: (iteration: number) => boolean;
   /** Stops the run after an iteration; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
@@ -89,7 +91,7 @@ export interface MatchOptions {
 export interface Matched {
   /** After the last iteration. */
   readonly last: KeptSet;
-  /** See {@link BestSet}. */
+  /** See `BestSet`. */
   readonly best: KeptSet;
   /** The one of them that the recipe keeps. */
   readonly kept: KeptSet;
@@ -141,7 +143,7 @@ export function planMatching(
 /**
  * Distils: `iterations` matching iterations from `start`, or those that are left of a resumed run.
  * @throws DistillError when no iteration is accepted any more, or the adapter is out of memory; throws as
- * {@link planMatching}.
+ * `planMatching`.
  */
 export async function match(options: MatchOptions): Promise<Matched> {
   const { gpu, model, recipe, teachers, random, resume } = options;

@@ -5,6 +5,7 @@ type Group = Readonly<Record<string, unknown>>;
 /** Names of the methods, the default first. */
 export const METHOD_NAMES = ["datm", "mtt", "ftd", "tesla"] as const;
 
+/** A method of matching trajectories, as recipes name it. */
 export type MatchingMethod = (typeof METHOD_NAMES)[number];
 
 /**

@@ -20,12 +20,14 @@ export interface EpochProbe {
   readonly gradient: number;
 }
 
+/** Settings of a recipe that {@link proposeRange} advises. */
 export interface ProposedRange {
   readonly min_start_epoch: number;
   readonly max_start_epoch: number;
   readonly lr_img: number;
 }
 
+/** How {@link probeEpochs} measures. */
 export interface ProbeOptions {
   readonly gpu: Gpu;
   readonly model: Model;
@@ -35,6 +37,7 @@ export interface ProbeOptions {
   readonly random: Random;
   /** Teachers that are asked; fewer where there are fewer. */
   readonly samples?: number;
+  /** Is told how many of how many epochs are done. */
   readonly report?: (done: number, total: number) => void;
 }
 

@@ -27,6 +27,7 @@ export interface Sheet extends ImageShape {
   readonly gap?: number;
 }
 
+/** What {@link contactSheet} shows. */
 export interface ContactSheet extends Omit<Sheet, "pixels"> {
   /** `[rows·columns, C, H, W]` in the network's input space, row after row of the sheet. */
   readonly images: Float32Array;
@@ -105,7 +106,7 @@ export function drawSheet(sheet: Sheet): Picture {
 export const encodePng = (picture: Picture): Uint8Array => encode({ ...picture, depth: 8 });
 
 /**
- * The images as PNG bytes, enlarged by nearest neighbour, their values as {@link toBytes} shows them.
+ * The images as PNG bytes, enlarged by nearest neighbour, their values as `toBytes` shows them.
  * The same input gives the same bytes. Throws RangeError when the images don't fit.
  */
 export function contactSheet({ images, preprocessing, ...sheet }: ContactSheet): Uint8Array {

@@ -4,6 +4,7 @@ import { closest } from "../spelling.ts";
 
 export const OPERATORS = ["color", "crop", "cutout", "flip", "scale", "rotate"] as const;
 
+/** An operator of differentiable augmentation. */
 export type Operator = (typeof OPERATORS)[number];
 
 /** The operators of which one is drawn for each batch; none leaves the images as they are. */

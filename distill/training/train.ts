@@ -45,6 +45,7 @@ interface Sizes {
   readonly steps: number;
 }
 
+/** How a {@link Trainer} trains. */
 export interface TrainerOptions {
   /** Takes GSAM's direction for the gradient; two gradients a step. */
   readonly gsam?: GsamSettings | undefined;
@@ -257,6 +258,7 @@ export class Trainer implements Disposable {
     return logitsBy(this.program, this.model, QUERIES, images, count);
   }
 
+  /** Gives back the memory of its program. */
   [Symbol.dispose](): void {
     this.program[Symbol.dispose]();
   }

@@ -4,6 +4,7 @@ import { isMainThread } from "node:worker_threads";
 
 import { bundledArchive, bundledSwiftShader, vulkanLoaderIsThere } from "./swiftshader.ts";
 
+/** Kinds of adapters: a GPU, a CPU by one of several drivers, or nothing that computes. */
 export type AdapterKind = "hardware" | "lavapipe" | "swiftshader" | "software" | "null";
 
 /** No adapter, or none of the name asked for. */

@@ -13,9 +13,12 @@ import { Timer } from "./timer.ts";
 
 export { AdapterError };
 
-type Checks = "safe" | "fast";
-type Precision = "f32" | "f16";
+/** Whether Dawn checks all calls and accesses. */
+export type Checks = "safe" | "fast";
+/** How large intermediate tensors are stored. */
+export type Precision = "f32" | "f16";
 
+/** Which adapter is opened, and how. */
 export interface GpuOptions {
   /** `hardware`, `lavapipe`, `swiftshader`, `null` or part of a name; default `POTSTILL_ADAPTER`, else the best. */
   adapter?: string | undefined;
@@ -29,6 +32,7 @@ export interface GpuOptions {
   profiler?: Profiler | undefined;
 }
 
+/** What an open adapter is and can do. */
 export interface AdapterFacts {
   name: string;
   vendor: string;

@@ -31,7 +31,9 @@ function showAmount(value: number, unit: string): string {
   return `${scaled.toFixed(digits)} ${["", "k", "M", "G", "T"][power]!}${unit}`;
 }
 
+/** Operations in words: "1.5 GFLOP". */
 export const showFlops = (flops: number): string => showAmount(flops, "FLOP");
+/** Bytes in words, as {@link showFlops}. */
 export const showBytes = (bytes: number): string => showAmount(bytes, "B");
 
 /** One line a launch: what it computes, its grid, operations and bytes; copies by their places. */

@@ -17,6 +17,7 @@ import { always, Tuner, type Choose } from "./tune.ts";
  */
 export type Procedure = Readonly<Record<string, Tensor>>;
 
+/** How a program is compiled. */
 export interface CompileOptions {
   /** Whether operations may share a kernel. Off gives each its own, for comparison. */
   readonly fuse?: boolean;
@@ -31,6 +32,7 @@ export interface CompileOptions {
   readonly candidate?: number;
 }
 
+/** How a procedure is run. */
 export interface RunOptions {
   /** Number of the first repetition, where a run continues another; 0 when absent. */
   readonly first?: number;
@@ -286,6 +288,7 @@ export class Program implements Disposable {
       this.gpu.device.queue.writeBuffer(slot, 0, new Float32Array(slot.size / 4).fill(value));
   }
 
+  /** Gives back its memory on the device. */
   [Symbol.dispose](): void {
     for (const { buffer } of this.cells.values()) buffer.destroy();
     for (const slot of this.slots) slot.destroy();
