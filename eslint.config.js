@@ -65,6 +65,7 @@ export default tseslint.config(
       "distill/cli/**",
       "bench/**",
       "test/golden.ts",
+      "test/slurm.ts",
       "docs/examples/**",
       "test/steadiness.ts",
     ],

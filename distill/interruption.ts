@@ -1,6 +1,7 @@
 /** @file The end of work that was asked to stop before it was done. */
 
-const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+/** As Linux numbers signals. */
+const CODES = { SIGINT: 130, SIGTERM: 143, SIGUSR1: 138 } as const;
 export type StopSignal = keyof typeof CODES;
 
 /** Work stopped because a signal asked for it: the reason of the `AbortSignal` that long work is given. */
@@ -14,7 +15,7 @@ export class Interrupted extends Error {
   }
 
   /** Of a process that ends for it: 128 and the signal's number. */
-  get exitCode(): 130 | 143 {
+  get exitCode(): (typeof CODES)[StopSignal] {
     return CODES[this.signal];
   }
 }

@@ -202,7 +202,7 @@ function formatRate(perSecond: number): string {
 }
 
 /** `0.4s`, `12s`, `3m 05s`, `2h 07m`. */
-function formatTime(ms: number): string {
+export function formatTime(ms: number): string {
   if (ms < 9950) return `${(ms / 1000).toFixed(1)}s`;
   const seconds = Math.round(ms / 1000);
   const padded = (n: number) => String(n).padStart(2, "0");

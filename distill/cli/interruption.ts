@@ -1,10 +1,13 @@
-/** @file Ctrl-C: work is told to stop where it can go on later, and how to go on is said. */
+/** @file Ctrl-C, and what schedulers send before they take a machine away: work is told to stop where it can go on later, and how to go on is said. */
 import { Interrupted, type StopSignal } from "../interruption.ts";
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const satisfies readonly StopSignal[];
+/** SIGUSR1 is what Slurm is asked to warn by. Elsewhere it is a debugger's, but for the time of such work. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGUSR1"] as const satisfies readonly StopSignal[];
 
 /** Work that has not come to a place to stop at by then is left where it was saved last. */
 const PATIENCE_MS = 8000;
+/** One signal may come twice, from a terminal or scheduler and from the shell that started the program. */
+const ECHO_MS = 500;
 
 /**
  * Does work that a signal stops: the first one aborts `signal`, and a second ends the process at once.
@@ -17,9 +20,14 @@ export async function interruptible<T>(
 ): Promise<T> {
   const controller = new AbortController();
   let timer: NodeJS.Timeout | undefined;
+  let first = 0;
   const onSignal = (name: StopSignal): void => {
     const interrupted = new Interrupted(name);
-    if (controller.signal.aborted) quit(interrupted);
+    if (controller.signal.aborted) {
+      if (performance.now() - first < ECHO_MS) return;
+      quit(interrupted);
+    }
+    first = performance.now();
     console.error("potstill: stopping as soon as all is saved (once more to stop at once)");
     controller.abort(interrupted);
     timer = setTimeout(() => {

@@ -3,6 +3,7 @@ import yargs from "yargs";
 import { AdapterError, DeviceLostError, OutOfMemoryError } from "../../engine/index.ts";
 import { ModelError } from "../../models/index.ts";
 import { ShardError } from "../cluster/shard.ts";
+import { splitSubmission, SubmissionError } from "../cluster/submission.ts";
 import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
 import { Interrupted } from "../interruption.ts";
@@ -14,10 +15,13 @@ import { convertCommand } from "./convert.ts";
 import { dataCommand } from "./data.ts";
 import { distillCommand } from "./distill.ts";
 import { evaluateCommand } from "./evaluate.ts";
+import { gatherCommand } from "./gather.ts";
 import { infoCommand } from "./info.ts";
 import { underscored } from "./settings.ts";
 import { teachCommand } from "./teach.ts";
 import { rangeCommand } from "./range.ts";
+import { statusCommand } from "./status.ts";
+import { submitCommand } from "./submit.ts";
 import { strictly, UsageError } from "./usage.ts";
 import { verifyCommand } from "./verify.ts";
 import { viewCommand } from "./view.ts";
@@ -35,11 +39,14 @@ const EXPECTED = [
   RecipeError,
 ];
 
-/** Says what went wrong and returns the exit code: 1 for an error, 2 for wrong usage, 130 or 143 for a signal. */
-export function reportError(error: unknown): 1 | 2 | 130 | 143 {
+/** Errors of usage. */
+const MISUSE = [UsageError, ShardError, SubmissionError];
+
+/** Says what went wrong and returns the exit code: 1 for an error, 2 for wrong usage, 128 and more for a signal. */
+export function reportError(error: unknown): Interrupted["exitCode"] | 1 | 2 {
   if (error instanceof Interrupted) return error.exitCode;
-  if (error instanceof UsageError || error instanceof ShardError) {
-    console.error(`potstill: ${error.message}`);
+  if (MISUSE.some((kind) => error instanceof kind)) {
+    console.error(`potstill: ${(error as Error).message}`);
     return 2;
   }
   const expected = EXPECTED.some((kind) => error instanceof kind);
@@ -50,12 +57,14 @@ export function reportError(error: unknown): 1 | 2 | 130 | 143 {
 /** All commands, in the order of the help. */
 export const COMMANDS = [
   ...["teach", "distill", "compare", "range", "check-gradient", "evaluate", "verify"],
-  ...["convert", "data", "info", "view"],
+  ...["convert", "data", "info", "view", "submit", "status", "gather"],
 ];
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
-  const args = underscored(words);
+  // Flags of a command that is submitted are none of submit's.
+  const [own, submitted] = words[0] === "submit" ? splitSubmission(words) : [words, []];
+  const args = underscored(own);
   const parser = yargs([...args])
     .scriptName("potstill")
     .usage("$0 <command>: dataset distillation on any WebGPU adapter")
@@ -70,6 +79,9 @@ export async function main(words: readonly string[]): Promise<number> {
     .command(dataCommand)
     .command(infoCommand)
     .command(viewCommand)
+    .command(submitCommand(submitted))
+    .command(statusCommand)
+    .command(gatherCommand)
     .demandCommand(1, `a command must be given: ${COMMANDS.join(", ")} (see --help)`);
   try {
     await strictly(parser, args, COMMANDS).parseAsync();

@@ -1,11 +1,14 @@
 /** @file `potstill teach`: teachers alone, for any number of runs that follow them. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { summarise } from "../evaluation/evaluate.ts";
 import { resolveTeaching, teachingFlags } from "../recipe.ts";
 import { shownShard, unitsOf } from "../cluster/shard.ts";
+import { asTask, type Told } from "../cluster/tasks.ts";
 import { recordWork } from "../cluster/work.ts";
 import { openRunFolder } from "../files.ts";
+import type { Progress } from "../progress.ts";
 import { openRun, trainTeachers, workOf } from "../run.ts";
 import { checkTeachers } from "../teachers/teacher.ts";
 import { readTrajectory, teacherFile, teacherName, type Teacher } from "../teachers/trajectory.ts";
@@ -46,6 +49,19 @@ export function accuracyOf(teachers: readonly Teacher[]): string {
   return `test accuracy ${percent(mean)} ± ${percent(std)} %`;
 }
 
+/** The same, `told` of what is done in units of `epochs` epochs. */
+function counted(progress: Progress, epochs: number, told: Told): Progress {
+  return {
+    start: (label, total, before) => progress.start(label, total, before),
+    update: (done, values) => {
+      told(done / epochs);
+      progress.update(done, values);
+    },
+    stop: () => progress.stop(),
+    log: (line) => progress.log(line),
+  };
+}
+
 export const teachCommand: CommandModule<object, TeachArguments> = {
   command: "teach [dataset]",
   describe: "Train teachers on the real data, or go on with some",
@@ -78,8 +94,13 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
       // Teachers of another kind are refused before anything is replaced.
       checkTeachers(recipe, context.dataset, openRunFolder(folder));
       recordWork(folder, { command: "teach", units: all.map(teacherName) });
-      await interruptible("go on by the same command", (signal) =>
-        trainTeachers({ ...context, lanes, signal }, recipe, folder, numbers),
+      const there = numbers.filter((number) => existsSync(teacherFile(folder, number)));
+      const units = { units: numbers.length, before: there.length };
+      await asTask(folder, shard, units, (told) =>
+        interruptible("go on by the same command", (signal) => {
+          const progress = counted(context.progress, recipe.teachers.epochs, told);
+          return trainTeachers({ ...context, progress, lanes, signal }, recipe, folder, numbers);
+        }),
       );
     });
     const own = numbers.map((number) => readTrajectory(teacherFile(folder, number)));

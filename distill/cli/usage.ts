@@ -30,7 +30,7 @@ function usageMessage(
   const [flag, given, choices] = told(/Argument: (\S+), Given: (.+), Choices: (.+)/) ?? [];
   if (flag !== undefined) return `--${flag} must be one of ${choices}, got ${given}`;
   if (problem.startsWith("Not enough non-option arguments"))
-    return "evaluate: the folder of a run must be given, got none (see --help)";
+    return `${word ?? "potstill"}: the folder of a run must be given, got none (see --help)`;
   return problem.replace(/\s+/g, " ");
 }
 

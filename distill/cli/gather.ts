@@ -1,0 +1,67 @@
+/** @file `potstill gather`: whether divided work is complete, and its results together. */
+import { join } from "node:path";
+import type { CommandModule } from "yargs";
+import { gather, type Gathered } from "../cluster/gather.ts";
+import { forgetTasks } from "../cluster/tasks.ts";
+import { FileError } from "../files.ts";
+import { readTrajectory, type Teacher } from "../teachers/trajectory.ts";
+import { accuracyOf } from "./teach.ts";
+
+interface GatherArguments {
+  readonly folder: string;
+  readonly json: boolean;
+}
+
+/** Units are named up to this number. */
+const NAMED = 10;
+
+function listed(units: readonly string[]): string {
+  const more = units.length - NAMED;
+  return `${units.slice(0, NAMED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
+/** What is not as it must be, as one sentence, or nothing. */
+export function incomplete(
+  folder: string,
+  { units, missing, damaged }: Gathered,
+): string | undefined {
+  const lost = [
+    ...(missing.length > 0 ? [`${missing.length} missing (${listed(missing)})`] : []),
+    ...(damaged.length > 0
+      ? [`${damaged.length} damaged (${listed(damaged.map(({ problem }) => problem))})`]
+      : []),
+  ];
+  if (lost.length === 0) return undefined;
+  const advice = damaged.length > 0 ? "remove what is damaged and run" : "run";
+  return `${folder}: all ${units} units must be there, got ${lost.join(" and ")}; ${advice} the same command again`;
+}
+
+export const gatherCommand: CommandModule<object, GatherArguments> = {
+  command: "gather <folder>",
+  describe: "Check that divided work is complete, and put its results together",
+  builder: (yargs) =>
+    yargs
+      .positional("folder", {
+        type: "string",
+        demandOption: true,
+        describe: "Folder that the shards write to",
+      })
+      .option("json", {
+        type: "boolean",
+        default: false,
+        describe: "Print which units are missing or damaged as JSON",
+      })
+      .example("$0 gather runs/digits-teachers", "after teach in shards"),
+  handler: ({ folder, json }) => {
+    const teachers: Teacher[] = [];
+    const gathered = gather(folder, (unit) => {
+      teachers.push(readTrajectory(join(folder, `${unit}.safetensors`)));
+    });
+    if (json) console.log(JSON.stringify(gathered, null, 2));
+    const problem = incomplete(folder, gathered);
+    if (problem !== undefined) throw new FileError(problem);
+    forgetTasks(folder);
+    if (!json)
+      console.log(`all ${gathered.units} teachers are in ${folder}, ${accuracyOf(teachers)}`);
+  },
+};

@@ -1,0 +1,46 @@
+/** @file `potstill status`: how divided work stands. */
+import type { CommandModule } from "yargs";
+import { statusOf, type Status } from "../cluster/status.ts";
+import { formatTime } from "../progress.ts";
+
+interface StatusArguments {
+  readonly folder: string;
+  readonly json: boolean;
+}
+
+/** The status as lines to read. */
+export function formatStatus(
+  { command, units, done, running, failed, begun, end }: Status,
+  now = Date.now(),
+): string {
+  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+  const lines = [`${command}: ${done} of ${count(units, "unit")} done`];
+  const epochs = Object.entries(begun).map(([unit, epoch]) => `${unit} (epoch ${epoch})`);
+  if (epochs.length > 0) lines.push(`begun: ${epochs.join(", ")}`);
+  if (running.length > 0) lines.push(`running: ${count(running.length, "task")}`);
+  for (const { shard, of, host, problem = "silent for over a minute" } of failed)
+    lines.push(`failed: shard ${shard}/${of} on ${host}: ${problem}`);
+  if (end !== undefined)
+    lines.push(
+      `end: in about ${formatTime(end - now)} (${new Date(end).toISOString().slice(0, 16)}Z)`,
+    );
+  return lines.join("\n");
+}
+
+export const statusCommand: CommandModule<object, StatusArguments> = {
+  command: "status <folder>",
+  describe: "Say what of divided work is done, running and failed, and when it will end",
+  builder: (yargs) =>
+    yargs
+      .positional("folder", {
+        type: "string",
+        demandOption: true,
+        describe: "Folder that the shards write to",
+      })
+      .option("json", { type: "boolean", default: false, describe: "Print it as JSON" })
+      .example("$0 status runs/digits-teachers", "while teach runs in shards"),
+  handler: ({ folder, json }) => {
+    const status = statusOf(folder);
+    console.log(json ? JSON.stringify(status, null, 2) : formatStatus(status));
+  },
+};
