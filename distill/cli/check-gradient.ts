@@ -19,6 +19,7 @@ import { drawIteration } from "../matching/schedule.ts";
 import { aligned } from "../evaluation/table.ts";
 import { drawTable, minibatchTables } from "../matching/unroll.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { printResult } from "./output.ts";
 import { recipeOptions, teachersFlag, workFor, type RecipeArguments } from "./settings.ts";
 
 interface CheckArguments extends CommonArguments, RecipeArguments {
@@ -141,8 +142,11 @@ export const checkGradientCommand: CommandModule<object, CheckArguments> = {
       } finally {
         progress.stop();
       }
-      console.log(`${formatComparisons(rows, network, smooth)}\n`);
-      console.log(verdict(rows, network, smooth));
+      printResult(
+        args,
+        { network, smooth, rows },
+        () => `${formatComparisons(rows, network, smooth)}\n\n${verdict(rows, network, smooth)}`,
+      );
     });
   },
 };

@@ -12,6 +12,7 @@ import {
   withLanes,
   type CommonArguments,
 } from "./options.ts";
+import { printResult } from "./output.ts";
 import { UsageError } from "./usage.ts";
 
 interface CompareArguments extends CommonArguments {
@@ -58,6 +59,6 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
         progress: progressFor(args),
       }),
     );
-    console.log(formatTable(rows));
+    printResult(args, rows, () => formatTable(rows));
   },
 };

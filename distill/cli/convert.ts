@@ -31,6 +31,7 @@ import {
 import { FileError, proveWritable } from "../files.ts";
 import { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import { commonOptions, progressFor, withAdapter, type CommonArguments } from "./options.ts";
+import { printResult } from "./output.ts";
 import { UsageError } from "./usage.ts";
 
 interface ConvertArguments extends CommonArguments {
@@ -270,6 +271,7 @@ export const convertCommand: CommandModule<object, ConvertArguments> = {
       );
     if (!Number.isInteger(experts) || experts < 1)
       throw new UsageError(`convert: --experts must be a whole number from 1, got ${experts}`);
-    console.log(`${out}: ${await convert({ ...args, in: input, out })}`);
+    const written = await convert({ ...args, in: input, out });
+    printResult(args, { out, written }, () => `${out}: ${written}`);
   },
 };

@@ -9,33 +9,36 @@ import { officialFile, officialOf } from "../data/official.ts";
 import { checkDataset, loadSource } from "../data/registry.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import { dataOption } from "./options.ts";
+import { outputOptions, printResult, type OutputArguments } from "./output.ts";
 import { UsageError } from "./usage.ts";
 
-interface DataArguments {
+interface DataArguments extends OutputArguments {
   readonly dataset: string | undefined;
   readonly data: string | undefined;
   readonly size: number | undefined;
   readonly download: boolean;
-  readonly quiet: boolean;
 }
 
 /** Files whose checksums are told; a folder of pictures has more. */
 const MOST_FILES = 16;
 
-/** A line for each known set: what it is, and where it was found. */
-export function formatSets(folder: string): string {
-  const rows = datasetNames.map((name) => {
+/** The known sets: what they are, and where they were found. */
+function knownSets(folder: string) {
+  return datasetNames.map((name) => {
     const { channels, height, width, classes, train, test } = outlineOf(name)!;
-    const shape = `${channels} x ${height} x ${width}`;
-    return [
-      name,
-      shape,
-      String(classes.length),
-      String(train),
-      String(test),
-      whereabouts(name, folder),
-    ];
+    const images = [channels, height, width];
+    return { name, images, classes: classes.length, train, test, files: whereabouts(name, folder) };
   });
+}
+
+/** A line for each known set. */
+export function formatSets(folder: string): string {
+  const rows = knownSets(folder).map(({ name, images, classes, train, test, files }) => [
+    name,
+    images.join(" x "),
+    ...[classes, train, test].map(String),
+    files,
+  ]);
   return aligned([["data set", "images", "classes", "training", "test", "files"], ...rows]);
 }
 
@@ -48,6 +51,33 @@ function whereabouts(name: string, folder: string): string {
     if (!(error instanceof DataError)) throw error;
     return error.message.startsWith("dataset: ") ? "not here" : error.message;
   }
+}
+
+/** What is in a set. */
+function factsOf(source: Source) {
+  const {
+    name,
+    id,
+    channels,
+    height,
+    width,
+    classes,
+    train,
+    test,
+    normalisation,
+    notes = [],
+  } = source;
+  return {
+    ...{
+      name,
+      id,
+      images: [channels, height, width],
+      classes,
+      train: train.count,
+      test: test.count,
+    },
+    ...{ published: normalisation, computed: channelStatistics(train, source), notes },
+  };
 }
 
 /** What is in a set and its files: facts one a line. */
@@ -110,14 +140,14 @@ async function fetchSet(dataset: string, folder: string, progress: Progress): Pr
       `--download must come with a set that is published: ${datasetNames.filter(officialOf).join(", ")}, got "${dataset}"`,
     );
   const paths = await download(official.files, downloadFolder(outline, folder), progress);
-  for (const path of paths) console.log(`${path}: fetched, its checksum is the official one`);
+  for (const path of paths) progress.log(`${path}: fetched, its checksum is the official one`);
 }
 
 export const dataCommand: CommandModule<object, DataArguments> = {
   command: "data [dataset]",
   describe: "Show which data sets are here and what is in one, or fetch one",
   builder: (yargs) =>
-    dataOption(yargs)
+    outputOptions(dataOption(yargs))
       .positional("dataset", { type: "string", describe: "Name of a data set, or a path" })
       .option("download", {
         type: "boolean",
@@ -129,18 +159,14 @@ export const dataCommand: CommandModule<object, DataArguments> = {
         requiresArg: true,
         describe: "Pixels along a side that pictures are brought to",
       })
-      .option("quiet", {
-        type: "boolean",
-        default: false,
-        describe: "Print errors and results only",
-      })
       .example("$0 data fashion-mnist --download", "fetch Fashion-MNIST into ./data/fashion-mnist"),
-  handler: async ({ dataset, data, download: wanted, size, quiet }) => {
+  handler: async (args) => {
+    const { dataset, data, download: wanted, size, quiet } = args;
     const folder = dataFolder(data);
     if (dataset === undefined) {
       if (wanted)
         throw new UsageError("--download must come with the name of a data set, got none");
-      console.log(formatSets(folder));
+      printResult(args, knownSets(folder), () => formatSets(folder));
       return;
     }
     checkDataset(dataset);
@@ -149,11 +175,12 @@ export const dataCommand: CommandModule<object, DataArguments> = {
     const source = await loadSource(dataset, { data, size, progress });
     const outline = outlineOf(dataset);
     if (outline?.name === "digits") {
-      console.log(formatSet(source, undefined));
+      printResult(args, factsOf(source), () => formatSet(source, undefined));
       return;
     }
     const located = outline ? locate(outline, folder) : locatePath(dataset);
     using tree = located.tree;
-    console.log(formatSet(source, { ...located, tree }));
+    const files = { kind: located.detected.kind, path: tree.name };
+    printResult(args, { ...factsOf(source), files }, () => formatSet(source, { ...located, tree }));
   },
 };

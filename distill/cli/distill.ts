@@ -28,6 +28,7 @@ import {
 } from "./options.ts";
 import { dryRun } from "./dry-run.ts";
 import { interruptible } from "./interruption.ts";
+import { printResult } from "./output.ts";
 import {
   overridesOf,
   recipeFor,
@@ -105,7 +106,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
         ? begin(args, begun)
         : resume(args, folder);
     const rows = await despiteLoss(go, goOn(folder), progressFor(args));
-    console.log(formatTable(rows));
+    printResult(args, rows, () => formatTable(rows));
   },
 };
 

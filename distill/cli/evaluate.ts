@@ -8,6 +8,7 @@ import { readRecipes } from "../recipe-file.ts";
 import { distilledFile, openRun, teachersOf, workOf } from "../run.ts";
 import { distilledFor, scoreDistilled, scoreRandom, scoreWhole } from "../evaluation/score.ts";
 import { formatTable } from "../evaluation/table.ts";
+import { printResult } from "./output.ts";
 import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
 
 interface EvaluateArguments extends CommonArguments {
@@ -51,7 +52,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
         rows.push(await scoreDistilled(context, recipe));
       }
       writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
-      console.log(formatTable(rows));
+      printResult(args, rows, () => formatTable(rows));
     });
   },
 };

@@ -5,11 +5,11 @@ import { gather, type Gathered } from "../cluster/gather.ts";
 import { forgetTasks } from "../cluster/tasks.ts";
 import { FileError } from "../files.ts";
 import { readTrajectory, type Teacher } from "../teachers/trajectory.ts";
+import { outputOptions, type OutputArguments } from "./output.ts";
 import { accuracyOf } from "./teach.ts";
 
-interface GatherArguments {
+interface GatherArguments extends OutputArguments {
   readonly folder: string;
-  readonly json: boolean;
 }
 
 /** Units are named up to this number. */
@@ -40,16 +40,11 @@ export const gatherCommand: CommandModule<object, GatherArguments> = {
   command: "gather <folder>",
   describe: "Check that divided work is complete, and put its results together",
   builder: (yargs) =>
-    yargs
+    outputOptions(yargs)
       .positional("folder", {
         type: "string",
         demandOption: true,
         describe: "Folder that the shards write to",
-      })
-      .option("json", {
-        type: "boolean",
-        default: false,
-        describe: "Print which units are missing or damaged as JSON",
       })
       .example("$0 gather runs/digits-teachers", "after teach in shards"),
   handler: ({ folder, json }) => {

@@ -1,10 +1,10 @@
 /** @file `potstill info`: the adapter that would be used here and what it can do, or a program's launches. */
 
-import { createRequire } from "node:module";
-
 import type { Argv, CommandModule } from "yargs";
 
 import type { AdapterFacts } from "../../engine/index.ts";
+import { versionsWith } from "../resume/about.ts";
+import { outputOptions, type OutputArguments } from "./output.ts";
 import { adapterOptions, withAdapter, type AdapterArguments } from "./options.ts";
 import {
   describeProgram,
@@ -16,8 +16,7 @@ import {
 } from "./program.ts";
 import { UsageError } from "./usage.ts";
 
-interface InfoArguments extends AdapterArguments, GivenSizes {
-  readonly json: boolean;
+interface InfoArguments extends AdapterArguments, OutputArguments, GivenSizes {
   readonly program: string | undefined;
   readonly procedure: Procedure | undefined;
 }
@@ -67,12 +66,7 @@ function sizeOptions<T>(yargs: Argv<T>): Argv<T> {
 }
 
 function tell(facts: AdapterFacts, json: boolean): string {
-  const manifest: unknown = createRequire(import.meta.url)("potstill/package.json");
-  const versions = {
-    potstill: (manifest as { version: string }).version,
-    webgpu: facts.webgpuVersion,
-    node: process.versions.node,
-  };
+  const versions = versionsWith(facts);
   return json ? JSON.stringify({ ...facts, versions }, null, 2) : formatFacts(facts, versions);
 }
 
@@ -81,8 +75,7 @@ export const infoCommand: CommandModule<object, InfoArguments> = {
   describe: "Show the adapter that would be used and what it can do, or a program's launches",
   builder: (yargs) =>
     sizeOptions(
-      adapterOptions(yargs)
-        .option("json", { type: "boolean", default: false, describe: "Print JSON" })
+      outputOptions(adapterOptions(yargs))
         .option("program", {
           type: "string",
           requiresArg: true,

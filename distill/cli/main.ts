@@ -57,8 +57,12 @@ export function reportError(error: unknown): Interrupted["exitCode"] | 1 | 2 {
 /** All commands, in the order of the help. */
 export const COMMANDS = [
   ...["teach", "distill", "compare", "range", "check-gradient", "evaluate", "verify"],
-  ...["convert", "data", "info", "view", "submit", "status", "gather"],
+  ...["convert", "data", "info", "view", "submit", "status", "gather", "completion"],
 ];
+
+const EPILOGUE = `Exit codes: 0 all is done, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
+Results go to standard output, all else to standard error. potstill COMMAND --help has examples.
+Completion: potstill completion >> ~/.bashrc`;
 
 /** Runs a command line; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -82,6 +86,8 @@ export async function main(words: readonly string[]): Promise<number> {
     .command(submitCommand(submitted))
     .command(statusCommand)
     .command(gatherCommand)
+    .completion("completion", "Print a script for bash or zsh that completes commands and flags")
+    .epilogue(EPILOGUE)
     .demandCommand(1, `a command must be given: ${COMMANDS.join(", ")} (see --help)`);
   try {
     await strictly(parser, args, COMMANDS).parseAsync();

@@ -7,6 +7,7 @@ import { shardOf, type Shard } from "../cluster/shard.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
 import type { Work } from "../run.ts";
 import type { Lanes } from "../teachers/teacher.ts";
+import { outputOptions, type OutputArguments } from "./output.ts";
 import { withProfile } from "./profile.ts";
 
 export interface AdapterArguments {
@@ -16,9 +17,8 @@ export interface AdapterArguments {
   readonly profile: string | undefined;
 }
 
-export interface CommonArguments extends AdapterArguments {
+export interface CommonArguments extends AdapterArguments, OutputArguments {
   readonly data: string | undefined;
-  readonly quiet: boolean;
 }
 
 /** `--adapter`, `--checks` (by default `checks`), `--precision` and `--profile`. */
@@ -58,13 +58,9 @@ export function dataOption<T>(yargs: Argv<T>): Argv<T & { data: string | undefin
   });
 }
 
-/** The adapter's options, `--data` and `--quiet`. */
+/** The adapter's options, `--data`, `--json` and `--quiet`. */
 export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
-  return dataOption(adapterOptions(yargs)).option("quiet", {
-    type: "boolean",
-    default: false,
-    describe: "Print errors and results only",
-  });
+  return outputOptions(dataOption(adapterOptions(yargs)));
 }
 
 export interface ShardArguments {
@@ -151,7 +147,7 @@ export function withLanes<T>(
   });
 }
 
-export const progressFor = ({ quiet }: CommonArguments): Progress => createProgress({ quiet });
+export const progressFor = ({ quiet }: OutputArguments): Progress => createProgress({ quiet });
 
 /** Where data sets are looked for, and who is told when one takes long to load. */
 export const dataFrom = (args: CommonArguments) => ({

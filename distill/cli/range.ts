@@ -13,6 +13,7 @@ import { recipeFlags } from "../recipe.ts";
 import { openRun, startOf, teachersOf } from "../run.ts";
 import { aligned } from "../evaluation/table.ts";
 import { commonOptions, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { printResult } from "./output.ts";
 import { recipeOptions, teachersFlag, workFor, type RecipeArguments } from "./settings.ts";
 
 interface RangeArguments extends CommonArguments, RecipeArguments {
@@ -65,7 +66,8 @@ export const rangeCommand: CommandModule<object, RangeArguments> = {
       }
       const squares = start.images.reduce((sum, v) => sum + v * v, 0);
       const rms = Math.sqrt(squares / start.images.length);
-      console.log(formatRange(probes, proposeRange(probes, rms)));
+      const proposed = proposeRange(probes, rms);
+      printResult(args, { probes, proposed }, () => formatRange(probes, proposed));
     });
   },
 };

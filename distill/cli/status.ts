@@ -2,10 +2,10 @@
 import type { CommandModule } from "yargs";
 import { statusOf, type Status } from "../cluster/status.ts";
 import { formatTime } from "../progress.ts";
+import { outputOptions, printResult, type OutputArguments } from "./output.ts";
 
-interface StatusArguments {
+interface StatusArguments extends OutputArguments {
   readonly folder: string;
-  readonly json: boolean;
 }
 
 /** The status as lines to read. */
@@ -31,16 +31,15 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
   command: "status <folder>",
   describe: "Say what of divided work is done, running and failed, and when it will end",
   builder: (yargs) =>
-    yargs
+    outputOptions(yargs)
       .positional("folder", {
         type: "string",
         demandOption: true,
         describe: "Folder that the shards write to",
       })
-      .option("json", { type: "boolean", default: false, describe: "Print it as JSON" })
       .example("$0 status runs/digits-teachers", "while teach runs in shards"),
-  handler: ({ folder, json }) => {
-    const status = statusOf(folder);
-    console.log(json ? JSON.stringify(status, null, 2) : formatStatus(status));
+  handler: (args) => {
+    const status = statusOf(args.folder);
+    printResult(args, status, () => formatStatus(status));
   },
 };

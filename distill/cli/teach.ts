@@ -24,6 +24,7 @@ import {
   type ShardArguments,
 } from "./options.ts";
 import { interruptible } from "./interruption.ts";
+import { printResult } from "./output.ts";
 import { namedRecipe, overridesOf, recipeOptions, type RecipeArguments } from "./settings.ts";
 
 interface TeachArguments extends CommonArguments, RecipeArguments, ShardArguments {
@@ -106,10 +107,11 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
     const own = numbers.map((number) => readTrajectory(teacherFile(folder, number)));
     const { length } = own;
     const before = shard ? `${shownShard(shard)}: ` : "";
-    if (length === 0) console.log(`${before}none of the ${all.length} teachers is its own`);
-    else
-      console.log(
-        `${before}${length} teacher${length === 1 ? "" : "s"} in ${folder}, ${accuracyOf(own)}`,
-      );
+    const teachers = own.map(({ path, meta }) => ({ path, accuracy: meta.testAccuracy.at(-1)! }));
+    printResult(args, { folder, ...(shard && { shard: shownShard(shard) }), teachers }, () =>
+      length === 0
+        ? `${before}none of the ${all.length} teachers is its own`
+        : `${before}${length} teacher${length === 1 ? "" : "s"} in ${folder}, ${accuracyOf(own)}`,
+    );
   },
 };

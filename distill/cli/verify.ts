@@ -9,6 +9,7 @@ import { earliestCheckpoint } from "../resume/checkpoint.ts";
 import { verifyRun } from "../resume/verify.ts";
 import { openRun, teachersOf, workOf } from "../run.ts";
 import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { printResult } from "./output.ts";
 import { UsageError } from "./usage.ts";
 
 interface VerifyArguments extends CommonArguments {
@@ -54,11 +55,12 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
         ...{ count, from },
       });
       const what = `iterations ${first} to ${last}${set ? " and the set" : ""}`;
-      if (differences.length === 0) {
-        console.log(`${folder}: ${what} are the same, bit for bit`);
-        return;
-      }
-      for (const difference of differences.slice(0, SHOWN)) console.log(difference);
+      printResult(args, { first, last, set, differences }, () =>
+        differences.length === 0
+          ? `${folder}: ${what} are the same, bit for bit`
+          : differences.slice(0, SHOWN).join("\n"),
+      );
+      if (differences.length === 0) return;
       throw new FileError(
         `${folder}: ${what} must be the same, bit for bit, got ${differences.length} differences`,
       );

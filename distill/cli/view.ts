@@ -4,9 +4,10 @@ import { once } from "node:events";
 import type { CommandModule } from "yargs";
 import { exportReport } from "../report/export.ts";
 import { serveReport } from "../report/server.ts";
+import { outputOptions, printResult, type OutputArguments } from "./output.ts";
 import { UsageError } from "./usage.ts";
 
-interface ViewArguments {
+interface ViewArguments extends OutputArguments {
   readonly runs: string[];
   readonly port: number | undefined;
   readonly open: boolean;
@@ -19,7 +20,7 @@ export const viewCommand: CommandModule<object, ViewArguments> = {
   command: "view [runs..]",
   describe: "Show runs in the browser, live while they go on",
   builder: (yargs) =>
-    yargs
+    outputOptions(yargs)
       .positional("runs", {
         type: "string",
         array: true,
@@ -40,18 +41,20 @@ export const viewCommand: CommandModule<object, ViewArguments> = {
       .example("$0 view", "all runs in runs/")
       .example("$0 view runs/a runs/b --open", "two runs side by side")
       .example("$0 view runs/demo --export demo.html", "a file to send to somebody"),
-  handler: async ({ runs, port, open, export: file }) => {
+  handler: async (args) => {
+    const { runs, port, open, export: file } = args;
     if (file !== undefined) {
       if (port !== undefined || open)
         throw new UsageError("--export must be without --port and --open, got both");
       await exportReport(runs, file);
-      console.log(`Report written to ${file}.`);
+      printResult(args, { file }, () => `Report written to ${file}.`);
       return;
     }
     if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= HIGHEST_PORT))
       throw new UsageError(`--port must be an integer in 0..${HIGHEST_PORT}, got ${port}`);
     await using report = await serveReport(runs, port);
-    console.log(`Report at ${report.url} (Ctrl-C ends it)`);
+    const { url } = report;
+    printResult(args, { url }, () => `Report at ${url} (Ctrl-C ends it)`);
     if (open) openBrowser(report.url);
     await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
   },

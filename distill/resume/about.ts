@@ -41,7 +41,7 @@ export type About = Readonly<z.infer<typeof about>>;
 export const aboutFile = (folder: string): string => join(folder, "run.json");
 
 /** Versions of what makes runs. */
-export function versions(facts: AdapterFacts): Record<"potstill" | "webgpu" | "node", string> {
+export function versionsWith(facts: AdapterFacts): Record<"potstill" | "webgpu" | "node", string> {
   return {
     potstill: packaged().version,
     webgpu: facts.webgpuVersion,
@@ -52,7 +52,7 @@ export function versions(facts: AdapterFacts): Record<"potstill" | "webgpu" | "n
 export function makerOf(facts: AdapterFacts): Maker {
   const commit = commitOf();
   const { name: adapter, driver, backend } = facts;
-  const { potstill, webgpu, node } = versions(facts);
+  const { potstill, webgpu, node } = versionsWith(facts);
   return {
     potstill,
     ...(commit === undefined ? {} : { commit }),
