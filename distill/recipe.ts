@@ -220,6 +220,10 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
 export interface RecipeFlag {
   readonly name: string;
   readonly type: "number" | "string" | "boolean";
+  /** What it is where nothing says it; undefined where it must be given, or follows from others. */
+  readonly usual?: string | number | boolean | undefined;
+  /** All that it may be, where that is a list of names. */
+  readonly choices?: readonly unknown[] | undefined;
 }
 
 /** Every setting of a recipe, groups as `group.key`, in the order of the schema. */
@@ -234,8 +238,9 @@ function flagsOf(of: z.ZodType): RecipeFlag[] {
       if (typeof value === "boolean") return [];
       const name = `${prefix}${key}`;
       if (value.properties) return flags(value, `${name}.`);
-      const type = value.type === "integer" ? "number" : value.type;
-      return [{ name, type: type === "number" || type === "boolean" ? type : "string" }];
+      const told = value.type === "integer" ? "number" : value.type;
+      const type = told === "number" || told === "boolean" ? told : "string";
+      return [{ name, type, usual: value.default as RecipeFlag["usual"], choices: value.enum }];
     });
   return flags(z.toJSONSchema(of, { io: "input" }), "");
 }
