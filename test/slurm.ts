@@ -28,7 +28,7 @@ const potstill = (...args: readonly string[]): string =>
     process.execPath,
     "--import",
     import.meta.resolve("tsx"),
-    `${ROOT}distill/cli/bin.ts`,
+    `${ROOT}bench/potstill.ts`,
     ...args,
   );
 

@@ -1,5 +1,5 @@
 /** @file The command line: which commands there are, and how errors end. */
-import yargs from "yargs";
+import yargs, { type Argv } from "yargs";
 import { AdapterError, DeviceLostError, OutOfMemoryError } from "../../engine/index.ts";
 import { ModelError } from "../../models/index.ts";
 import { ShardError } from "../cluster/shard.ts";
@@ -54,7 +54,7 @@ export function reportError(error: unknown): Interrupted["exitCode"] | 1 | 2 {
   return 1;
 }
 
-/** All commands, in the order of the help. */
+/** All commands of this layer, in the order of the help. */
 export const COMMANDS = [
   ...["teach", "distill", "compare", "range", "check-gradient", "evaluate", "verify"],
   ...["convert", "data", "info", "view", "submit", "status", "gather", "completion"],
@@ -64,8 +64,18 @@ const EPILOGUE = `Exit codes: 0 all is done, 1 it failed, 2 wrong usage, 130 sto
 Results go to standard output, all else to standard error. potstill COMMAND --help has examples.
 Completion: potstill completion >> ~/.bashrc`;
 
+/** Commands of a layer above. */
+export interface MoreCommands {
+  readonly names: readonly string[];
+  readonly add: (parser: Argv) => Argv;
+}
+
 /** Runs a command line; resolves to the exit code. */
-export async function main(words: readonly string[]): Promise<number> {
+export async function main(
+  words: readonly string[],
+  more: MoreCommands = { names: [], add: (parser) => parser },
+): Promise<number> {
+  const commands = [...COMMANDS, ...more.names];
   // Flags of a command that is submitted are none of submit's.
   const [own, submitted] = words[0] === "submit" ? splitSubmission(words) : [words, []];
   const args = underscored(own);
@@ -85,12 +95,14 @@ export async function main(words: readonly string[]): Promise<number> {
     .command(viewCommand)
     .command(submitCommand(submitted))
     .command(statusCommand)
-    .command(gatherCommand)
+    .command(gatherCommand);
+  more
+    .add(parser)
     .completion("completion", "Print a script for bash or zsh that completes commands and flags")
     .epilogue(EPILOGUE)
-    .demandCommand(1, `a command must be given: ${COMMANDS.join(", ")} (see --help)`);
+    .demandCommand(1, `a command must be given: ${commands.join(", ")} (see --help)`);
   try {
-    await strictly(parser, args, COMMANDS).parseAsync();
+    await strictly(parser, args, commands).parseAsync();
     return 0;
   } catch (error) {
     return reportError(error);

@@ -26,7 +26,7 @@ function emptyFolder(): string {
   return folder;
 }
 
-const ONE_OF_COMMANDS = `the command must be one of ${COMMANDS.join(", ")}`;
+const ONE_OF_COMMANDS = `the command must be one of ${[...COMMANDS, "bench"].join(", ")}`;
 const RECIPE_TEXT = readFileSync(shippedRecipes().get("digits-ipc1")!, "utf8");
 
 interface Mistake {
@@ -53,7 +53,7 @@ const digits = (mistake: string, args: readonly string[], says: string | RegExp)
 });
 
 const MISTAKES: readonly Mistake[] = [
-  usage("no command", [], `a command must be given: ${COMMANDS.join(", ")} (see --help)`),
+  usage("no command", [], `a command must be given: ${[...COMMANDS, "bench"].join(", ")} (see --help)`),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
     "a mistyped command",

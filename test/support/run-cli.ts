@@ -54,12 +54,12 @@ export function runCli(
   cwd?: string,
   environment?: NodeJS.ProcessEnv,
 ): Promise<Finished> {
-  return runScript("distill/cli/bin.ts", args, cwd, environment);
+  return runScript("bench/potstill.ts", args, cwd, environment);
 }
 
 /** Starts `potstill` with the arguments, in the folder `cwd`, and leaves it alone. */
 export function startCli(args: readonly string[], cwd: string): ChildProcess {
-  const child = start("distill/cli/bin.ts", args, cwd, {});
+  const child = start("bench/potstill.ts", args, cwd, {});
   child.stdout.resume();
   child.stderr.resume();
   return child;

@@ -19,7 +19,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-const BIN = fileURLToPath(new URL("../../../distill/cli/bin.ts", import.meta.url));
+const BIN = fileURLToPath(new URL("../../../bench/potstill.ts", import.meta.url));
 
 describe("view", () => {
   it("serves the runs in runs/ until Ctrl-C", async () => {
