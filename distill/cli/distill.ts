@@ -1,6 +1,6 @@
 /** @file `potstill distill`: teachers, matching, pictures and results of one recipe in a folder. */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { CommandModule } from "yargs";
 import { checkData, recordData } from "../data/record.ts";
 import type { Gpu } from "../../engine/index.ts";
@@ -8,7 +8,7 @@ import type { Progress } from "../progress.ts";
 import { FileError, openRunFolder, writeAtomic } from "../files.ts";
 import { planMatching } from "../matching/match.ts";
 import { readRecipe, recipeToYaml } from "../recipe-file.ts";
-import { recipeFlags, type Recipe } from "../recipe.ts";
+import { recipeFlags, resolveRecipe, type Recipe } from "../recipe.ts";
 import { distil, openRun, teachersOf, workOf, type Work } from "../run.ts";
 import { recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
 import { EventFile } from "../report/tensorboard.ts";
@@ -17,6 +17,7 @@ import { makerOf, readAbout, unlike, writeAbout, type About, type Maker } from "
 import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
 import { despiteLoss } from "../resume/lost.ts";
+import { earlierTeachers } from "../teachers/earlier.ts";
 import { checkTeachers } from "../teachers/teacher.ts";
 import {
   commonOptions,
@@ -26,7 +27,8 @@ import {
   withGpu,
   type CommonArguments,
 } from "./options.ts";
-import { dryRun } from "./dry-run.ts";
+import { DataError } from "../data/dataset.ts";
+import { dryRun, timeLine } from "./dry-run.ts";
 import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
 import {
@@ -39,7 +41,7 @@ import {
 } from "./settings.ts";
 import { UsageError } from "./usage.ts";
 
-interface DistillArguments extends CommonArguments, RecipeArguments {
+export interface DistillArguments extends CommonArguments, RecipeArguments {
   readonly out: string | undefined;
   readonly resume: string | undefined;
   readonly overwrite: boolean;
@@ -48,7 +50,10 @@ interface DistillArguments extends CommonArguments, RecipeArguments {
   readonly "dry-run": boolean;
 }
 
-const flags = recipeFlags();
+export const flags = recipeFlags();
+
+/** Where runs are by default, and teachers looked for. */
+const RUNS = "runs";
 
 /** Where a run's TensorBoard events are; a run that has the folder writes them. */
 const eventsIn = (folder: string): string => join(folder, "tensorboard");
@@ -62,7 +67,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
         .option("out", {
           type: "string",
           requiresArg: true,
-          describe: "Folder of the run [runs/<dataset>-ipc<ipc>]",
+          describe: "Folder of the run [runs/<dataset>-ipc<ipc>, with a number if that is taken]",
         })
         .option("resume", {
           type: "string",
@@ -82,7 +87,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
         .option("dry-run", {
           type: "boolean",
           default: false,
-          describe: "Say what the run would take of memory and disk, and do nothing",
+          describe: "Say what the run would take of memory, disk and time, and do nothing",
         })
         .option("tensorboard", {
           type: "boolean",
@@ -96,19 +101,24 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
   handler: async (args) => {
     checkArguments(args);
     if (args["dry-run"]) {
-      console.log(await dryRun(recipeFor({ ...args }, flags, "distill")));
+      await tellPlan(args);
       return;
     }
-    const begun = args.resume === undefined ? await beginning(args) : undefined;
-    const folder = begun?.folder ?? args.resume!;
-    const go = (again: boolean): Promise<ResultRow[]> =>
-      begun && !(again && runState(folder) === "unfinished")
-        ? begin(args, begun)
-        : resume(args, folder);
-    const rows = await despiteLoss(go, goOn(folder), progressFor(args));
+    const rows = await carryThrough(args);
     printResult(args, rows, () => formatTable(rows));
   },
 };
+
+/** Begins a run or goes on with one, to its rows. Throws as what it is made of does. */
+export async function carryThrough(args: DistillArguments): Promise<ResultRow[]> {
+  const begun = args.resume === undefined ? await beginning(args) : undefined;
+  const folder = begun?.folder ?? args.resume!;
+  const go = (again: boolean): Promise<ResultRow[]> =>
+    begun && !(again && runState(folder) === "unfinished")
+      ? begin(args, begun)
+      : resume(args, folder);
+  return await despiteLoss(go, goOn(folder), progressFor(args));
+}
 
 function checkArguments(args: DistillArguments): void {
   const every = args["checkpoint-every"];
@@ -136,6 +146,22 @@ function checkArguments(args: DistillArguments): void {
     );
 }
 
+/** What a run would take; how long only where its data are here. */
+async function tellPlan(args: DistillArguments): Promise<void> {
+  const plan = await dryRun(recipeFor({ ...args }, flags, "distill"));
+  let time: string;
+  try {
+    const work = await workFor({ ...args }, flags, "distill");
+    time = await withGpu(args, [work], (gpu) => timeLine(gpu, work));
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    time = `time         not measured: ${error.message}`;
+  }
+  const lines = [...plan.split("\n"), time];
+  const told = lines.map((line) => /^(\S+(?: \S+)*) {2,}(.*)$/s.exec(line)!.slice(1));
+  printResult(args, Object.fromEntries(told), () => lines.join("\n"));
+}
+
 /** What a new run does, and where. */
 interface Beginning {
   readonly work: Work;
@@ -145,7 +171,22 @@ interface Beginning {
 async function beginning(args: DistillArguments): Promise<Beginning> {
   const work = await workFor({ ...args }, flags, "distill");
   const { recipe, source } = work;
-  return { work, folder: args.out ?? join("runs", `${source.name}-ipc${recipe.ipc}`) };
+  if (args.out !== undefined) return { work, folder: args.out };
+  const usual = join(RUNS, `${source.name}-ipc${recipe.ipc}`);
+  return { work, folder: args.overwrite ? usual : unusedFolder(usual, progressFor(args)) };
+}
+
+/** `folder`, or with a number after its name where it has a run already. */
+function unusedFolder(folder: string, progress: Progress): string {
+  let unused = folder;
+  for (let n = 2; runState(unused) !== "none"; n++) {
+    if (runState(unused) === "unfinished")
+      progress.log(
+        `${unused}: has an unfinished run, which potstill distill --resume ${unused} goes on with`,
+      );
+    unused = `${folder}-${n}`;
+  }
+  return unused;
 }
 
 const goOn = (folder: string): string => `go on with: potstill distill --resume ${folder}`;
@@ -157,6 +198,8 @@ async function begin(args: DistillArguments, { work, folder }: Beginning): Promi
   return await withGpu(args, [work], async (gpu) => {
     // What cannot fit is told before teachers are trained.
     planMatching(work.model, recipe, recipe.ipc * source.classes.length, gpu.facts);
+    const plan = await dryRun(recipe, work.model);
+    for (const line of [`run          ${folder}`, ...plan.split("\n")]) progressFor(args).log(line);
     return await aloneIn(folder, () => beginIn(folder, args, work, gpu));
   });
 }
@@ -168,9 +211,17 @@ async function beginIn(
   work: Work,
   gpu: Gpu,
 ): Promise<ResultRow[]> {
-  const { recipe, source } = work;
   if (!args.overwrite) checkNoRun(folder, "distill");
   const context = await openRun(gpu, work, folder, progressFor(args));
+  const earlier = args.out === undefined && earlierTeachers(work.recipe, context, RUNS);
+  if (earlier) {
+    context.progress.log(`teachers: those in ${earlier} are the recipe's, and are taken`);
+    work = {
+      ...work,
+      recipe: resolveRecipe(work.recipe, { teachers: { folder: resolve(earlier) } }),
+    };
+  }
+  const { recipe, source } = work;
   // Teachers of another kind are refused before anything of an earlier run is replaced.
   if (recipe.teachers.folder === undefined)
     checkTeachers(recipe, context.dataset, join(folder, "buffer"));

@@ -1,13 +1,18 @@
-/** @file What a run would take of memory and disk, planned without a device or data. */
+/** @file What a run would take of memory, disk and time: planned without a device or data, and measured. */
+import type { Gpu } from "../../engine/index.ts";
+import { shownPerClass } from "../report/snapshot.ts";
+import { estimate } from "../probe.ts";
+import { formatTime } from "../progress.ts";
 import { planMatching } from "../matching/match.ts";
 import { formatBytes } from "../matching/memory.ts";
 import type { Recipe } from "../recipe.ts";
-import { modelOf } from "../run.ts";
+import { modelOf, type Work } from "../run.ts";
+import type { Model } from "../../models/index.ts";
 import { teacherSize } from "../teachers/teacher.ts";
 
 /** Lines that say what distilling by a recipe takes. Throws as {@link planMatching} and {@link modelOf}. */
-export async function dryRun(recipe: Recipe): Promise<string> {
-  const model = await modelOf(recipe);
+export async function dryRun(recipe: Recipe, known?: Model): Promise<string> {
+  const model = known ?? (await modelOf(recipe));
   const images = recipe.ipc * model.task.classes;
   const { micro, resident, memory } = planMatching(model, recipe, images);
   const { experts } = recipe.teachers;
@@ -20,5 +25,31 @@ export async function dryRun(recipe: Recipe): Promise<string> {
     `set          ${images} images, ${place}`,
     `GPU memory   ${formatBytes(memory.total)}: ${formatBytes(memory.variables)} of variables (the parameters of ${recipe.syn_steps + 1} steps are ${formatBytes(4 * (recipe.syn_steps + 1) * model.size)}), ${formatBytes(memory.slots)} of slots`,
     `teachers     ${experts} of ${snapshots} snapshots, ${formatBytes(experts * bytes)} on disk`,
+    `disk         ${formatBytes((recipe.teachers.folder === undefined ? experts * bytes : 0) + diskOf(recipe, model))} at most`,
   ].join("\n");
+}
+
+/** Snapshots of a run, and their pictures. */
+const LOOKS = 21;
+
+/** Bytes that a run leaves on the disk besides its teachers, at its largest: two checkpoints are there then. */
+export function diskOf(recipe: Recipe, model: Model): number {
+  const { channels, size, classes } = model.task;
+  const shape = { channels, height: size, width: size };
+  const [pixels, labels] = [channels * size ** 2, 4 * classes];
+  const images = recipe.ipc * classes;
+  const arrays = (2 + (recipe.ema_decay > 0 ? 1 : 0) + 1) * images * (4 * pixels + labels);
+  const looks = LOOKS * shownPerClass(recipe.ipc, shape, classes) * classes * (pixels + labels);
+  const lines = 350 * recipe.iterations;
+  return 2 * arrays + images * (4 * pixels + labels) + 2 * looks + lines;
+}
+
+/** A line that says how long the recipe's work would take on the adapter. Throws as {@link estimate}. */
+export async function timeLine(gpu: Gpu, { model, recipe, source }: Work): Promise<string> {
+  const times = await estimate(gpu, model, recipe, source.train.count);
+  const own = recipe.teachers.folder === undefined ? times : { ...times, teachers: 0 };
+  const total = Object.values(own).reduce((a, b) => a + b, 0);
+  const parts = Object.entries(own).filter(([, ms]) => ms > 0);
+  const told = parts.map(([name, ms]) => `${name} ${formatTime(ms)}`).join(", ");
+  return `time         about ${formatTime(total)}: ${told}, by a few steps on ${gpu.facts.name}`;
 }

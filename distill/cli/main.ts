@@ -22,6 +22,7 @@ import { teachCommand } from "./teach.ts";
 import { rangeCommand } from "./range.ts";
 import { statusCommand } from "./status.ts";
 import { submitCommand } from "./submit.ts";
+import { reproduceCommand } from "./reproduce.ts";
 import { strictly, UsageError } from "./usage.ts";
 import { verifyCommand } from "./verify.ts";
 import { viewCommand } from "./view.ts";
@@ -56,7 +57,7 @@ export function reportError(error: unknown): Interrupted["exitCode"] | 1 | 2 {
 
 /** All commands of this layer, in the order of the help. */
 export const COMMANDS = [
-  ...["teach", "distill", "compare", "range", "check-gradient", "evaluate", "verify"],
+  ...["teach", "distill", "compare", "reproduce", "range", "check-gradient", "evaluate", "verify"],
   ...["convert", "data", "info", "view", "submit", "status", "gather", "completion"],
 ];
 
@@ -85,6 +86,7 @@ export async function main(
     .command(teachCommand)
     .command(distillCommand)
     .command(compareCommand)
+    .command(reproduceCommand)
     .command(rangeCommand)
     .command(checkGradientCommand)
     .command(evaluateCommand)

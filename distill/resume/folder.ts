@@ -11,7 +11,7 @@ import { aboutFile } from "./about.ts";
 import { lastCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.ts";
 import { locked } from "./lock.ts";
 
-const METRICS = "metrics.jsonl";
+export const METRICS = "metrics.jsonl";
 /** Files that grow, which a checkpoint knows the length of. */
 const LOGS = [METRICS, TIMING];
 /** What a run leaves besides its logs, snapshots and teachers. */

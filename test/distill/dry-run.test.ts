@@ -22,7 +22,7 @@ it("plans 80 steps of 1000 of CIFAR-100's 100,000 images in 2 GiB, parameters of
 it("says what a run takes, without its data", async () => {
   const lines = (await dryRun(shipped("cifar-10-ipc1"))).split("\n");
   expect(lines.map((line) => line.split(" ")[0])).toEqual([
-    ...["network", "matching", "set", "GPU", "teachers"],
+    ...["network", "matching", "set", "GPU", "teachers", "disk"],
   ]);
   expect(lines[0]).toContain("320010 parameters");
   expect(lines[4]).toContain("100 of 101 snapshots, 12.0 GiB");
