@@ -1,13 +1,13 @@
 /** @file .pt files: what torch.save wrote bit for bit, our own read by torch.load, and refusals. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { isNumericArray, numericArray } from "../../../distill/formats/array.ts";
+import { isNumericArray, numericArray, type NumericArray } from "../../../distill/formats/array.ts";
 import type { PickleValue } from "../../../distill/formats/pickle.ts";
 import { encodePt, type PtContent } from "../../../distill/formats/pt-write.ts";
 import { PtTensor, readPt } from "../../../distill/formats/pt.ts";
@@ -229,6 +229,44 @@ describe("encodePt", () => {
         -5,
         [rows, [], {}, null, true, 7, -(2 ** 40), "é"],
       ]);
+    },
+  );
+
+  it.skipIf(python === undefined)(
+    `has every bit of what PyTorch saves, and PyTorch of ours${python ? "" : " (skipped: no python3 with torch)"}`,
+    () => {
+      const [theirs, bits, ours] = ["theirs.pt", "bits", "ours.pt"].map((name) =>
+        join(folder, name),
+      );
+      const script = [
+        "import sys, torch",
+        "torch.manual_seed(1)",
+        // Any bits: subnormal numbers, infinities and NaN with their payloads among them.
+        "whole = torch.randint(-2**31, 2**31, [10, 3, 32, 32]).to(torch.int32)",
+        "open(sys.argv[2], 'wb').write(whole.numpy().tobytes())",
+        "torch.save(whole.view(torch.float32), sys.argv[1])",
+      ];
+      const saved = spawnSync(python!, ["-c", script.join("\n"), theirs!, bits!], {
+        encoding: "utf8",
+      });
+      expect(saved.stderr).toBe("");
+      using file = new OpenFile(theirs!);
+      const { dtype, shape, data } = loaded(readPt(file)) as NumericArray;
+      expect([dtype, shape]).toEqual(["float32", [10, 3, 32, 32]]);
+      const wanted = readFileSync(bits!);
+      expect(wanted.equals(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))).toBe(
+        true,
+      );
+
+      writeFileSync(ours!, encodePt(numericArray("float32", shape, data as Float32Array)));
+      const compare = [
+        "import sys, torch",
+        "ours = torch.load(sys.argv[1], weights_only=True)",
+        "assert ours.dtype == torch.float32 and list(ours.shape) == [10, 3, 32, 32]",
+        "assert ours.numpy().tobytes() == open(sys.argv[2], 'rb').read()",
+      ].join("\n");
+      const compared = spawnSync(python!, ["-c", compare, ours!, bits!], { encoding: "utf8" });
+      expect(compared.stderr).toBe("");
     },
   );
 });
