@@ -85,12 +85,28 @@ export {
 export {
   evaluate,
   type Accuracies,
+  type Evaluation,
+  type EvaluationReport,
   type EvaluationSettings,
   type Protocol,
 } from "./evaluation/evaluate.ts";
-export { syntheticSet, wholeSet, type Method } from "./evaluation/baselines.ts";
+export {
+  BASELINES,
+  syntheticSet,
+  wholeSet,
+  type Baseline,
+  type Method,
+} from "./evaluation/baselines.ts";
+export type { Confusion } from "./evaluation/confusion.ts";
 export { herding, kCenter, type Features } from "./evaluation/coresets.ts";
-export { labelRobustScore, type RobustScore, type ScoredAccuracies } from "./evaluation/scores.ts";
+export {
+  augmentationRobustScore,
+  labelRobustScore,
+  type AugmentationScore,
+  type AugmentedAccuracies,
+  type RobustScore,
+  type ScoredAccuracies,
+} from "./evaluation/scores.ts";
 export type { GsamSettings, SgdSettings } from "./training/optimiser.ts";
 export type { NetworkState } from "./training/predict.ts";
 export type { Operator, Strategy } from "./training/strategy.ts";
@@ -102,5 +118,5 @@ export {
 } from "./training/train.ts";
 export { createProgress, type Progress, type ProgressOptions } from "./progress.ts";
 export { contactSheet, type ContactSheet } from "./report/pictures.ts";
-export { formatTable, type ResultRow } from "./evaluation/table.ts";
+export { formatTable, type ResultRow, type RowKey, type Variant } from "./evaluation/table.ts";
 export { FileError } from "./files.ts";

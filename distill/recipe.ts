@@ -264,6 +264,17 @@ export function resolveRecipe(
   return checkedRecipe(merged, () => source);
 }
 
+/** Settings of an evaluation that no recipe describes: the published ones but for `overrides`. Throws `RecipeError`. */
+export const evaluationSettings = (
+  overrides: RecipeOverrides["evaluation"],
+): Recipe["evaluation"] =>
+  checkedBy(
+    evaluation,
+    given(overrides),
+    (path) => `command line, ${path.join(".")}`,
+    () => [],
+  );
+
 /** What a recipe says of teachers. */
 export const teachingOf = (settings: Recipe): Teaching =>
   Object.fromEntries(

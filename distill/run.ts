@@ -86,6 +86,8 @@ export interface RunContext {
   readonly lanes?: Lanes | undefined;
   /** Ends long work soon, what is done saved. */
   readonly signal?: AbortSignal | undefined;
+  /** More devices that are open, among which the seeds of an evaluation are shared out. */
+  readonly beside?: readonly Gpu[] | undefined;
   /** Is told what TensorBoard is to show, if anything. */
   readonly events?: EventFile | undefined;
 }
@@ -106,8 +108,8 @@ export async function openRun(
 }
 
 /** Streams of a recipe's seed; the purpose is the name, so that one changes nothing in another. */
-export const randomOf = (recipe: Teaching, purpose: string): Random =>
-  new Random(recipe.seed).stream(purpose);
+export const randomOf = ({ seed }: Pick<Teaching, "seed">, purpose: string): Random =>
+  new Random(seed).stream(purpose);
 
 /** Trains the recipe's teachers in the folder, or some by number, unless they are there. Throws as `trainExperts`. */
 export function trainTeachers(

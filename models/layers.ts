@@ -47,6 +47,8 @@ interface Source {
 /** The layers of one pass. A layer's parameters are declared by its call, in PyTorch's order. */
 export class Layers {
   private readonly source: Source;
+  /** What the last linear layer was given, `[N, F]`. */
+  features: Tensor | undefined;
 
   constructor(source: Source) {
     this.source = source;
@@ -63,6 +65,7 @@ export class Layers {
 
   /** x `[N, F]` times `[units, F]` transposed, plus a bias `[units]`. */
   linear(name: string, x: Tensor, units: number): Tensor {
+    this.features = x;
     const shape = [units, x.shape[1]!];
     const weight = this.uniform(`${name}.weight`, shape, shape);
     return linear(x, weight, this.uniform(`${name}.bias`, [units], shape));
@@ -148,13 +151,17 @@ export function network(
   };
   body(new Layers(declaration), variable("x", [1, task.channels, task.size, task.size]));
 
-  const pass = (values: readonly Tensor[], x: Tensor, moments: Source["moments"]): Tensor => {
-    const next = inOrder(values);
-    return body(new Layers({ parameter: next, moments }), x);
+  const pass = (values: readonly Tensor[], x: Tensor, moments: Source["moments"]) => {
+    const layers = new Layers({ parameter: inOrder(values), moments });
+    return { logits: body(layers, x), features: layers.features! };
+  };
+  const evaluation = (values: readonly Tensor[], running: readonly Tensor[], x: Tensor) => {
+    const next = inOrder(running);
+    return pass(values, x, () => ({ mean: next(), variance: next() }));
   };
   const train: Model["train"] = (values, x, weights) => {
     const statistics: Tensor[] = [];
-    const logits = pass(values, x, (_, y) => {
+    const { logits } = pass(values, x, (_, y) => {
       const moments = batchMoments(y, weights);
       statistics.push(moments.mean, unbiased(moments, y, weights));
       return moments;
@@ -171,10 +178,8 @@ export function network(
     mixesSamples: buffers.length > 0,
     forward: (values, x, weights) => train(values, x, weights).logits,
     train,
-    evaluate(values, running, x) {
-      const next = inOrder(running);
-      return pass(values, x, () => ({ mean: next(), variance: next() }));
-    },
+    evaluate: (values, running, x) => evaluation(values, running, x).logits,
+    features: (values, running, x) => evaluation(values, running, x).features,
   };
 }
 

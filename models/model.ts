@@ -63,6 +63,8 @@ export interface Model {
   train(parameters: readonly Tensor[], x: Tensor, weights?: Tensor): TrainingPass;
   /** Logits `[N, K]` in evaluation: batch norms use the running statistics in `buffers`. */
   evaluate(parameters: readonly Tensor[], buffers: readonly Tensor[], x: Tensor): Tensor;
+  /** What the last linear layer is given in evaluation: features `[N, D]`. */
+  features(parameters: readonly Tensor[], buffers: readonly Tensor[], x: Tensor): Tensor;
 }
 
 /** A network that does not exist, or not for these images. */

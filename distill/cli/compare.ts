@@ -13,11 +13,14 @@ import {
   type CommonArguments,
 } from "./options.ts";
 import { printResult } from "./output.ts";
+import { baselinesOf, baselinesOption, networksOption } from "./table-options.ts";
 import { UsageError } from "./usage.ts";
 
 interface CompareArguments extends CommonArguments {
   readonly recipes: string[];
   readonly out: string | undefined;
+  readonly networks: string;
+  readonly baselines: string | undefined;
 }
 
 /** The recipe of a shipped name or a file, named as the table names it. */
@@ -43,9 +46,16 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
           type: "string",
           requiresArg: true,
           describe: "Folder of the comparison [runs/compare]",
+        })
+        .option("networks", networksOption)
+        .option("baselines", {
+          ...baselinesOption,
+          describe: `${baselinesOption.describe} [full,random,random-soft]`,
         }),
     ).example("$0 compare digits-ipc1 digits-ipc10", "the table of the demo"),
   handler: async (args) => {
+    const baselines =
+      args.baselines === undefined ? undefined : baselinesOf("compare", args.baselines);
     const entries: Entry[] = [];
     for (const recipe of args.recipes) entries.push(await entryOf(recipe, args));
     const [first, ...others] = entries;
@@ -55,6 +65,8 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
       compare({
         gpus,
         entries: [first, ...others],
+        networks: args.networks,
+        baselines,
         folder: args.out ?? join("runs", "compare"),
         progress: progressFor(args),
       }),

@@ -1,13 +1,10 @@
 /** @file `potstill convert`: distilled sets and trajectories from one kind of file to another. */
 import { readdirSync, statSync } from "node:fs";
-import type { Argv, CommandModule } from "yargs";
-import { buildModel, type Model } from "../../models/index.ts";
-import { DSA_STRATEGY, isStrategy, STRATEGY_RULE } from "../training/strategy.ts";
-import type { Source } from "../data/dataset.ts";
-import { outlineOf, type Outline } from "../data/known.ts";
-import { describePreprocessing, normalise, type Whitening } from "../data/preprocess.ts";
+import type { CommandModule } from "yargs";
+import { outlineOf } from "../data/known.ts";
+import { describePreprocessing, normalise } from "../data/preprocess.ts";
 import { loadSource } from "../data/registry.ts";
-import { fitWhitening, ZCA_EPS } from "../data/zca.ts";
+import { ZCA_EPS } from "../data/zca.ts";
 import { writeDistilled, type DistilledFile } from "../distilled.ts";
 import {
   isSet,
@@ -19,10 +16,9 @@ import {
   type SetKind,
 } from "../exchange/kind.ts";
 import { hardened } from "../exchange/labels.ts";
-import { isSelfDescribing, PUBLISHED_WIDTH, readSet, toldBy } from "../exchange/load.ts";
 import { writeNpz } from "../exchange/npz.ts";
 import { writePictureFolder } from "../exchange/picture-folder.ts";
-import { writePublishedSet, type Told } from "../exchange/published-set.ts";
+import { writePublishedSet } from "../exchange/published-set.ts";
 import {
   exportReplayBuffers,
   importReplayBuffers,
@@ -30,19 +26,24 @@ import {
 } from "../exchange/replay-buffer.ts";
 import { FileError, proveWritable } from "../files.ts";
 import { TrajectoryBuffer } from "../teachers/trajectory.ts";
-import { commonOptions, progressFor, withAdapter, type CommonArguments } from "./options.ts";
+import { commonOptions, type CommonArguments } from "./options.ts";
 import { printResult } from "./output.ts";
+import {
+  checkAugmentation,
+  checkTold,
+  modelFor,
+  setAt,
+  taskBy,
+  toldOptions,
+  type ToldArguments,
+  type ToldSource,
+} from "./set-file.ts";
 import { UsageError } from "./usage.ts";
 
-interface ConvertArguments extends CommonArguments {
+interface ConvertArguments extends CommonArguments, ToldArguments {
   readonly in: string | undefined;
   readonly out: string | undefined;
   readonly to: Kind | undefined;
-  readonly dataset: string | undefined;
-  readonly network: string | undefined;
-  readonly width: number | undefined;
-  readonly zca: boolean;
-  readonly augmentation: string;
   readonly lr: number | undefined;
   readonly hard: boolean;
   readonly half: boolean;
@@ -51,6 +52,9 @@ interface ConvertArguments extends CommonArguments {
 
 /** Arguments with both paths. */
 type Paths = ConvertArguments & { readonly in: string; readonly out: string };
+
+/** What is read, and what the arguments say of it. */
+const toldOf = (args: Paths): ToldSource => ({ ...args, command: "convert", path: args.in });
 
 /** What OUT becomes: as `--to` says, by its ending, else a folder of pictures or of the other kind. */
 function targetOf(from: Kind, { out, to }: Paths): Kind {
@@ -79,57 +83,6 @@ function checkPlace(path: string, kind: Kind): void {
     );
 }
 
-function modelFor(
-  { channels, height, classes }: Outline | Source,
-  network: string,
-  width: number,
-): Model {
-  return buildModel(network, { channels, size: height, classes: classes.length }, { width });
-}
-
-/** What the arguments must say where the files don't. */
-function taskBy({ in: path, dataset, network, width = PUBLISHED_WIDTH }: Paths) {
-  if (dataset === undefined || network === undefined)
-    throw new UsageError(
-      `convert: --dataset and --network must say what ${path} is of, got ${dataset ?? network ?? "neither"}`,
-    );
-  return { dataset, network, width };
-}
-
-/** The whitening of a data set's training images, which the device computes. */
-async function whiteningOf(args: Paths, source: Source): Promise<Whitening> {
-  const progress = progressFor(args);
-  progress.start("fit whitening", 100);
-  try {
-    const report = (part: number): void => progress.update(Math.floor(100 * part));
-    return await withAdapter(args, (gpu) => fitWhitening(gpu, source.train, source, { report }));
-  } finally {
-    progress.stop();
-  }
-}
-
-/** What files say themselves must be what the arguments say, where they say it. */
-function checkTold(
-  found: { readonly dataset: string; readonly network: string; readonly width: number },
-  { in: path, dataset, network, width }: Paths,
-): void {
-  const wanted = { dataset: dataset && (outlineOf(dataset)?.name ?? dataset), network, width };
-  for (const key of ["dataset", "network", "width"] as const)
-    if (wanted[key] !== undefined && wanted[key] !== found[key])
-      throw new FileError(
-        `${path}: ${key} must be ${wanted[key]} as --${key} says, got ${found[key]}`,
-      );
-}
-
-async function setAt(kind: SetKind, args: Paths): Promise<DistilledFile> {
-  const { in: path, lr } = args;
-  const told = (): Promise<Told> =>
-    toldBy({ ...args, ...taskBy(args) }, (source) => whiteningOf(args, source));
-  const file = await readSet(kind, path, told, lr);
-  if (isSelfDescribing(kind, path)) checkTold(file.meta, args);
-  return file;
-}
-
 function writeSet(kind: SetKind, path: string, file: DistilledFile, hard: boolean): void {
   const set = hard ? hardened(file) : file;
   if (kind === "safetensors") writeDistilled(path, set);
@@ -139,7 +92,7 @@ function writeSet(kind: SetKind, path: string, file: DistilledFile, hard: boolea
 }
 
 async function importTeachers(args: Paths): Promise<string> {
-  const { dataset: name, network, width } = taskBy(args);
+  const { dataset: name, network, width } = taskBy(toldOf(args));
   const dataset = normalise(await loadSource(name, { data: args.data }));
   const model = modelFor(dataset, network, width);
   const count = importReplayBuffers(replayBuffers(args.in), args.out, model, {
@@ -161,7 +114,7 @@ async function importTeachers(args: Paths): Promise<string> {
 async function exportTeachers(args: Paths): Promise<string> {
   const buffer = new TrajectoryBuffer(args.in);
   const { dataset, network, width } = buffer.meta;
-  checkTold(buffer.meta, args);
+  checkTold(buffer.meta, toldOf(args));
   const known = outlineOf(dataset) ?? (await loadSource(args.dataset ?? dataset, args));
   const model = modelFor(known, network, width);
   const { experts, half } = args;
@@ -177,45 +130,12 @@ async function convert(args: Paths): Promise<string> {
     checkPlace(args.out, target);
     return from === "replay" ? importTeachers(args) : exportTeachers(args);
   }
-  const file = await setAt(from, args);
+  const file = await setAt(from, toldOf(args));
   checkPlace(args.out, target);
   writeSet(target as SetKind, args.out, file, args.hard);
   const { ipc, dataset, network } = file.meta;
   const labels = args.hard ? "hard" : "soft";
   return `${dataset}, ${ipc} images a class with ${labels} labels for ${network}`;
-}
-
-/** Flags for what the source may not say. */
-function toldOptions<T>(yargs: Argv<T>) {
-  const group = "Where the source does not say:";
-  return yargs
-    .option("dataset", { type: "string", requiresArg: true, group, describe: "Its data set" })
-    .option("network", { type: "string", requiresArg: true, group, describe: "Its network" })
-    .option("width", {
-      type: "number",
-      requiresArg: true,
-      group,
-      describe: `The network's width [${PUBLISHED_WIDTH}]`,
-    })
-    .option("zca", {
-      type: "boolean",
-      default: false,
-      group,
-      describe: "It is of whitened images, not of normalised ones",
-    })
-    .option("augmentation", {
-      type: "string",
-      requiresArg: true,
-      default: DSA_STRATEGY,
-      group,
-      describe: "How it was augmented; none, or operators of DSA",
-    })
-    .option("lr", {
-      type: "number",
-      requiresArg: true,
-      group,
-      describe: "Learning rate to train with on a set",
-    });
 }
 
 export const convertCommand: CommandModule<object, ConvertArguments> = {
@@ -234,6 +154,12 @@ export const convertCommand: CommandModule<object, ConvertArguments> = {
         choices: [...SETS, ...TRAJECTORIES] as const,
         requiresArg: true,
         describe: "Kind of OUT [by its ending; a folder gets pictures, or the other trajectories]",
+      })
+      .option("lr", {
+        type: "number",
+        requiresArg: true,
+        group: "Where the source does not say:",
+        describe: "Learning rate to train with on a set",
       })
       .option("hard", {
         type: "boolean",
@@ -265,10 +191,7 @@ export const convertCommand: CommandModule<object, ConvertArguments> = {
       throw new UsageError(
         `convert: what to read and what to write must be given, got ${input ?? "neither"} (see --help)`,
       );
-    if (!isStrategy(args.augmentation))
-      throw new UsageError(
-        `convert: --augmentation must be ${STRATEGY_RULE}, got ${args.augmentation}`,
-      );
+    checkAugmentation("convert", args.augmentation);
     if (!Number.isInteger(experts) || experts < 1)
       throw new UsageError(`convert: --experts must be a whole number from 1, got ${experts}`);
     const written = await convert({ ...args, in: input, out });

@@ -12,7 +12,7 @@ import { recipeFlags, resolveRecipe, type Recipe } from "../recipe.ts";
 import { distil, openRun, teachersOf, workOf, type Work } from "../run.ts";
 import { recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
 import { EventFile } from "../report/tensorboard.ts";
-import { formatTable, type ResultRow } from "../evaluation/table.ts";
+import { formatTable, resultsJson, type ResultRow } from "../evaluation/table.ts";
 import { makerOf, readAbout, unlike, writeAbout, type About, type Maker } from "../resume/about.ts";
 import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
@@ -324,7 +324,7 @@ function carryOut(
     await distil({ ...context, events }, recipe, teachers, keeping);
     const rows = [await scoreDistilled({ ...context, events }, recipe)];
     recordAccuracy(folder, rows[0]!);
-    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
+    writeAtomic(join(folder, "results.json"), resultsJson(rows));
     removeCheckpoints(folder, recipe);
     return rows;
   });

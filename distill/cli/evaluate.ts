@@ -1,58 +1,165 @@
-/** @file `potstill evaluate`: what the distilled sets of a run are worth beside random real images. */
-import { existsSync } from "node:fs";
+/** @file `potstill evaluate`: what networks trained on a distilled set reach, beside real images. */
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
-import { checkData } from "../data/record.ts";
-import { FileError, writeAtomic } from "../files.ts";
-import { readRecipes } from "../recipe-file.ts";
-import { distilledFile, openRun, teachersOf, workOf } from "../run.ts";
-import { distilledFor, scoreDistilled, scoreRandom, scoreWhole } from "../evaluation/score.ts";
-import { formatTable } from "../evaluation/table.ts";
+import { assess } from "../evaluation/assess.ts";
+import { BASELINES, NEED_TEACHERS, type Baseline } from "../evaluation/baselines.ts";
+import { networkPool } from "../evaluation/pool.ts";
+import { formatScores, robustScores } from "../evaluation/robust.ts";
+import { formatDetails, formatTable, resultsJson } from "../evaluation/table.ts";
+import { openRunFolder, writeAtomic } from "../files.ts";
+import { recipeFlags } from "../recipe.ts";
+import { teachersOf } from "../run.ts";
 import { printResult } from "./output.ts";
-import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
+import { commonOptions, lanesFor, progressFor, withSeedLanes } from "./options.ts";
+import { checkAugmentation, toldOptions } from "./set-file.ts";
+import { overridesOf } from "./settings.ts";
+import { baselinesOf, baselinesOption, networksOption } from "./table-options.ts";
+import { subjectOf, taskOf, type Subject, type SubjectArguments } from "./subject.ts";
+import { UsageError } from "./usage.ts";
 
-interface EvaluateArguments extends CommonArguments {
-  readonly run: string;
+interface EvaluateArguments extends SubjectArguments {
+  readonly networks: string;
+  readonly baselines: string | undefined;
+  readonly ipc: string | undefined;
+  readonly hard: boolean;
+  readonly scores: boolean;
+  readonly details: boolean;
+}
+
+/** Settings of the protocol, each by its short name, too. */
+const flags = recipeFlags().filter(({ name }) => name.startsWith("evaluation."));
+
+const shortName = (name: string): string => name.slice("evaluation.".length);
+
+/** Numbers joined by commas. Throws `UsageError`. */
+function countsOf(text: string): number[] {
+  return text.split(",").map((word) => {
+    const count = Number(word);
+    if (!/^\d+$/.test(word) || count < 1)
+      throw new UsageError(
+        `evaluate: --ipc must be whole numbers from 1 joined by commas, got "${word}"`,
+      );
+    return count;
+  });
+}
+
+/** What a run is compared with by default, and a data set alone. */
+function usualBaselines({ isRun, sets }: Subject): readonly Baseline[] {
+  if (isRun) return ["full", "random", "random-soft"];
+  return sets.length === 0 ? BASELINES : [];
+}
+
+/** The baselines that the scores need, besides those that are wanted. */
+function withNeeded(baselines: readonly Baseline[], args: EvaluateArguments): Baseline[] {
+  const needed = args.scores || args.hard ? (["full", "random", "random-soft"] as const) : [];
+  return BASELINES.filter((name) => [...baselines, ...needed].includes(name));
+}
+
+async function evaluateSubject(args: EvaluateArguments): Promise<void> {
+  const chosen = args.baselines === undefined ? undefined : baselinesOf("evaluate", args.baselines);
+  const counts = args.ipc === undefined ? undefined : countsOf(args.ipc);
+  checkAugmentation("evaluate", args.augmentation);
+  const { evaluation } = overridesOf({ ...args }, flags);
+  const subject = await subjectOf(args, evaluation, chosen !== undefined && chosen.length > 0);
+  const { source, plan, sets, own, model, recipe } = subject;
+  const networks = networkPool(args.networks, taskOf(source), own);
+  const asked = chosen ?? usualBaselines(subject);
+  const baselines = sets.length > 0 ? withNeeded(asked, args) : asked;
+  const needy = baselines.find((name) => name === "full" || NEED_TEACHERS.includes(name));
+  if (needy !== undefined && !recipe)
+    throw new UsageError(
+      `evaluate: --recipe FILE must say how teachers are trained, for ${needy}; got none, and none is shipped for ${source.name}`,
+    );
+  const folder = openRunFolder(subject.folder);
+  const progress = progressFor(args);
+  await withSeedLanes(args, networks, plan, async ([gpu, ...beside]) => {
+    const dataset = await subject.open(gpu, progress);
+    const bench = { gpu, beside, folder, progress, dataset };
+    const lanes = recipe && lanesFor(args, [{ recipe, source, model }], gpu);
+    const { rows, notes } = await assess({
+      ...{ bench, plan, networks, own: own.network, sets, baselines, recipe },
+      ...{
+        ipcs: counts ?? subject.ipcs,
+        hard: args.hard || args.scores,
+        augmentations: args.scores,
+      },
+      advisers: { gpu, model, teachers: () => teachersOf({ ...bench, lanes, model }, recipe!) },
+      onRows: (so) => writeAtomic(join(folder, "results.json"), resultsJson(so)),
+    });
+    const scores = robustScores(rows, args.hard || args.scores);
+    printResult(args, rows, () => {
+      const parts = [[formatTable(rows), ...notes].join("\n"), formatScores(scores)];
+      if (args.details) parts.push(formatDetails(rows, dataset.classes));
+      return parts.filter((part) => part !== "").join("\n\n");
+    });
+  });
 }
 
 export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
-  command: "evaluate <run>",
-  describe: "Train fresh networks on a run's distilled sets and test them",
-  builder: (yargs) =>
-    commonOptions(
-      yargs.positional("run", {
+  command: "evaluate [subject]",
+  describe: "Train fresh networks on distilled sets or real images and test them",
+  builder: (yargs) => {
+    for (const { name, type } of flags)
+      yargs.option(name, {
+        ...{ type, requiresArg: type !== "boolean", alias: shortName(name) },
+        group: "Protocol:",
+      });
+    return commonOptions(toldOptions(yargs))
+      .positional("subject", {
         type: "string",
-        demandOption: true,
-        describe: "Folder of a run",
-      }),
-    ).example("$0 evaluate runs/demo", "the table of the demo once more"),
-  handler: async (args) => {
-    const folder = args.run;
-    const recipes = readRecipes(join(folder, "recipe.yaml"));
-    const works = await Promise.all(recipes.map((recipe) => workOf(recipe, dataFrom(args))));
-    // Whatever is missing or damaged is told before anything is trained.
-    for (const work of works) {
-      const path = distilledFile(folder, work.recipe.ipc);
-      if (!existsSync(path))
-        throw new FileError(`${path}: the run must be finished, got no such file`);
-      checkData(folder, work.source);
-      distilledFor(folder, work);
-    }
-    await withGpu(args, works, async (gpu) => {
-      const progress = progressFor(args);
-      const runs = [];
-      for (const work of works) {
-        const context = await openRun(gpu, work, folder, progress);
-        runs.push({ context, teachers: await teachersOf(context, work.recipe) });
-      }
-      const rows = [await scoreWhole(runs[0]!.context, recipes[0]!)];
-      for (const [i, { context, teachers }] of runs.entries()) {
-        const recipe = recipes[i]!;
-        rows.push(...(await scoreRandom(context, recipe, teachers)));
-        rows.push(await scoreDistilled(context, recipe));
-      }
-      writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows, null, 2)}\n`);
-      printResult(args, rows, () => formatTable(rows));
-    });
+        describe:
+          "Folder of a run; a distilled set: .safetensors, .npz, a folder of pictures or of images_best.pt; " +
+          "or a data set, for its baselines alone",
+      })
+      .option("networks", networksOption)
+      .option("baselines", {
+        ...baselinesOption,
+        describe: `${baselinesOption.describe} [full,random,random-soft for a run, all for a data set, none for a set]`,
+      })
+      .option("ipc", {
+        type: "string",
+        requiresArg: true,
+        describe: "Images a class of the baselines, joined by commas [as many as the sets have]",
+      })
+      .option("hard", {
+        type: "boolean",
+        default: false,
+        describe: "Evaluate with hard labels, too, and print the label-robust score",
+      })
+      .option("scores", {
+        type: "boolean",
+        default: false,
+        describe: "As --hard, and with and without augmentation for the augmentation-robust score",
+      })
+      .option("details", {
+        type: "boolean",
+        default: false,
+        describe: "Print confusion matrices and the accuracy of each class",
+      })
+      .option("recipe", {
+        type: "string",
+        requiresArg: true,
+        describe: "Recipe of the teachers for a set or a data set [the shipped one]",
+      })
+      .option("teachers", {
+        type: "string",
+        requiresArg: true,
+        describe: "Folder of teachers that are there [buffer in the folder of the results]",
+      })
+      .option("out", {
+        type: "string",
+        requiresArg: true,
+        describe: "Folder of the results [the run's, or runs/<dataset>-evaluation]",
+      })
+      .example(
+        "$0 evaluate runs/demo --networks ConvNetD2,MLP,LeNet",
+        "do other networks learn, too?",
+      )
+      .example("$0 evaluate mine.safetensors --hard --details", "a set, and what its labels do")
+      .example(
+        "$0 evaluate digits --baselines random,herding,k-center,full --ipc 1,10,50",
+        "real images alone",
+      );
   },
+  handler: evaluateSubject,
 };

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { Gpu } from "../../engine/index.ts";
+import type { Model } from "../../models/index.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import { shardOf, type Shard } from "../cluster/shard.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
@@ -135,16 +136,48 @@ export function withLanes<T>(
   works: readonly Work[],
   use: (gpus: readonly [Gpu, ...Gpu[]]) => Promise<T>,
 ): Promise<T> {
-  return withGpu(args, works, async (gpu) => {
-    const lanes = lanesFor(args, works, gpu);
-    const more: Gpu[] = [];
-    try {
-      while (more.length < Math.min(lanes.most - 1, works.length)) more.push(await lanes.open());
-      return await use([gpu, ...more]);
-    } finally {
-      for (const beside of more) beside[Symbol.dispose]();
-    }
-  });
+  return withGpu(args, works, (gpu) =>
+    withMore(args, gpu, Math.min(lanesFor(args, works, gpu).most, works.length + 1), use),
+  );
+}
+
+/**
+ * Runs `use` on devices for evaluations of `models` with so many seeds, which can be trained at the same
+ * time: on a software adapter one a core, of one thread each, where there are seeds or kernels are small
+ * enough that nothing is lost.
+ */
+export function withSeedLanes<T>(
+  args: AdapterArguments,
+  models: readonly Model[],
+  { batch, seeds }: { readonly batch: number; readonly seeds: number },
+  use: (gpus: readonly [Gpu, ...Gpu[]]) => Promise<T>,
+): Promise<T> {
+  const cores = availableParallelism();
+  const work = Math.max(...models.map(({ size, task }) => size * task.size ** 2 * batch));
+  const threads = work < SMALL_WORK || seeds >= cores ? "one" : "all";
+  const open = async (gpu: Gpu): Promise<T> => {
+    const single = gpu.facts.kind === "lavapipe" && threads === "one";
+    const most = single && args.profile === undefined ? Math.min(cores, seeds) : 1;
+    return await withMore(args, gpu, most, use);
+  };
+  return withAdapter(args, open, threads);
+}
+
+/** Runs `use` with one-thread devices beside `gpu`, `most` together. */
+async function withMore<T>(
+  { adapter, checks, precision }: AdapterArguments,
+  gpu: Gpu,
+  most: number,
+  use: (gpus: readonly [Gpu, ...Gpu[]]) => Promise<T>,
+): Promise<T> {
+  const more: Gpu[] = [];
+  try {
+    while (more.length < most - 1)
+      more.push(await Gpu.open({ adapter, checks, precision, threads: "one" }));
+    return await use([gpu, ...more]);
+  } finally {
+    for (const beside of more) beside[Symbol.dispose]();
+  }
 }
 
 export const progressFor = ({ quiet }: OutputArguments): Progress => createProgress({ quiet });

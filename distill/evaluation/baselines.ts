@@ -1,14 +1,21 @@
-/** @file What a distilled set is compared with: random real images, and the whole training set. */
-import type { MatchingMethod } from "../matching/methods.ts";
+/** @file What a distilled set is compared with: real images, some of them or all. */
 import type { Dataset } from "../data/dataset.ts";
-import { teacherLogits } from "../matching/start.ts";
-import { hardTargets, softTargets, Trainer, type TrainingSet } from "../training/train.ts";
-import type { Model } from "../../models/index.ts";
-import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
-import type { Gpu } from "../../engine/index.ts";
+import type { MatchingMethod } from "../matching/methods.ts";
+import { hardTargets, softTargets, type TrainingSet } from "../training/train.ts";
+
+/** Baselines, in the order of a table. */
+export const BASELINES = ["full", "random", "random-soft", "herding", "k-center"] as const;
+
+export type Baseline = (typeof BASELINES)[number];
+
+/** Those of some images a class. */
+export type RealSubset = Exclude<Baseline, "full">;
 
 /** Rows of a table of results. */
-export type Method = "full" | "random" | "random-soft" | MatchingMethod;
+export type Method = Baseline | MatchingMethod;
+
+/** Baselines that ask teachers. */
+export const NEED_TEACHERS: readonly Baseline[] = ["random-soft", "herding", "k-center"];
 
 /** The whole training set with its labels. */
 export function wholeSet({ train, classes }: Dataset): TrainingSet {
@@ -36,23 +43,14 @@ export function syntheticSet(
   return { count, images: take, targets: softTargets(labels, classes) };
 }
 
-/** Real images of given numbers with their labels, and the same with the teachers' soft labels. */
-export async function randomSets(
-  gpu: Gpu,
-  model: Model,
-  dataset: Dataset,
-  teachers: TrajectoryBuffer,
-  draws: readonly Uint32Array[],
-): Promise<{ hard: TrainingSet; soft: TrainingSet }[]> {
-  const classes = dataset.classes.length;
-  using trainer = await Trainer.compile(gpu, model, wholeSet(dataset), 1);
-  const sets = [];
-  for (const numbers of draws) {
-    const images = Float32Array.from(dataset.train.images(numbers));
-    const labels = Array.from(numbers, (i) => dataset.train.labels[i]!);
-    const logits = await teacherLogits({ dataset, teachers, trainer }, numbers);
-    const soft = syntheticSet(images, logits, classes);
-    sets.push({ hard: { ...soft, targets: hardTargets(labels, classes) }, soft });
-  }
-  return sets;
+/** Real images of given numbers, with the labels that they have. */
+export function realSet({ train, classes }: Dataset, numbers: Uint32Array): TrainingSet {
+  const images = Float32Array.from(train.images(numbers));
+  const labels = Array.from(numbers, (i) => train.labels[i]!);
+  const set = syntheticSet(
+    images,
+    new Float32Array(numbers.length * classes.length),
+    classes.length,
+  );
+  return { ...set, targets: hardTargets(labels, classes.length) };
 }

@@ -1,15 +1,31 @@
 /** @file Recipes compared: on the same data, beside the baselines, in one table. */
 import { join } from "node:path";
 import type { Gpu } from "../../engine/index.ts";
+import type { Model } from "../../models/index.ts";
 import { recordData } from "../data/record.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import type { Progress } from "../progress.ts";
 import { recipeToYaml } from "../recipe-file.ts";
 import { RecipeError, teachingOf, type Recipe } from "../recipe.ts";
 import { beginRun, distil, openRun, teachersOf, type RunContext, type Work } from "../run.ts";
-import { recordAccuracy, scoreDistilled, scoreRandom, scoreWhole } from "./score.ts";
-import type { ResultRow } from "./table.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
+import type { Baseline } from "./baselines.ts";
+import type { Evaluation } from "./evaluate.ts";
+import { planOf } from "./plan.ts";
+import { networkPool } from "./pool.ts";
+import {
+  distilledCandidate,
+  distilledFor,
+  record,
+  recordAccuracy,
+  score,
+  scoreDistilled,
+  scoreRow,
+  wholeCandidate,
+  type Candidate,
+} from "./score.ts";
+import { realSubsets } from "./subsets.ts";
+import { resultsJson, type ResultRow } from "./table.ts";
 
 /** A recipe by the name that it has in the table. */
 export interface Entry {
@@ -22,6 +38,10 @@ export interface CompareOptions {
   /** Devices that work side by side, each on another set; one is enough. */
   readonly gpus: readonly [Gpu, ...Gpu[]];
   readonly entries: readonly [Entry, ...Entry[]];
+  /** Networks that are trained, by names or letters of pools; the recipes' own when absent. */
+  readonly networks?: string | undefined;
+  /** The whole set and random images with hard and soft labels when absent. */
+  readonly baselines?: readonly Baseline[] | undefined;
   /** Each recipe has a run of its own below it, by its name. */
   readonly folder: string;
   readonly progress: Progress;
@@ -33,31 +53,34 @@ type Job = (lane: Lane) => Promise<void>;
 
 /**
  * Distils by every recipe and returns the table's rows: the whole training set, then for each number
- * of images a class random real images and the distilled sets. Teachers that recipes have in common
- * are trained once. `results.json` in the folder has the rows that are known so far.
- * @throws RecipeError when recipes are not of the same data and network.
+ * of images a class the other baselines and the distilled sets, each with all networks. Teachers that
+ * recipes have in common are trained once. `results.json` in the folder has the rows that are known
+ * so far.
+ * @throws RecipeError when recipes are not of the same data and network; ModelError for a network that
+ * there is not, or not for these images.
  */
 export async function compare(options: CompareOptions): Promise<ResultRow[]> {
-  const { gpus, entries, progress } = options;
+  const { gpus, entries, progress, networks: pool = "SS" } = options;
+  const { baselines: wanted = ["full", "random", "random-soft"] } = options;
   checkAlike(entries);
-  const folder = beginRun(options.folder);
   const [first, ...others] = entries;
+  const { recipe: own, model } = first.work;
+  const networks = networkPool(pool, model.task, own);
+  const folder = beginRun(options.folder);
   const base = await openRun(gpus[0], first.work, folder, progress);
-  const baselines = new Map<number, ResultRow[]>(entries.map(({ work }) => [work.recipe.ipc, []]));
-  const distilled = new Map<string, ResultRow>();
-  let whole: Promise<ResultRow> | undefined;
-  const wholeRows: ResultRow[] = [];
+  const counts = [...new Set(entries.map(({ work }) => work.recipe.ipc))].sort((a, b) => a - b);
+  const real = new Ordered<ResultRow[]>(1 + counts.length, () => save());
+  const distilled = new Map<string, ResultRow[]>();
 
   const rows = (): ResultRow[] => {
-    const counts = [...baselines.keys()].sort((a, b) => a - b);
-    const of = (ipc: number): ResultRow[] => [
-      ...baselines.get(ipc)!,
+    const of = (ipc: number, at: number): ResultRow[] => [
+      ...(real.known[1 + at] ?? []),
       ...entries.flatMap(({ name }) => distilled.get(name) ?? []).filter((row) => row.ipc === ipc),
     ];
-    return [...wholeRows, ...counts.flatMap(of)];
+    return [...(real.known[0] ?? []), ...counts.flatMap(of)];
   };
   const save = (): void => {
-    writeAtomic(join(folder, "results.json"), `${JSON.stringify(rows(), null, 2)}\n`);
+    writeAtomic(join(folder, "results.json"), resultsJson(rows()));
   };
 
   const teachers = teachersForAll(base, entries, folder);
@@ -65,39 +88,89 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
     (entry: Entry): Job =>
     async (lane) => {
       const { name, work } = entry;
+      const { recipe } = work;
       const run = beginRun(join(folder, name));
-      writeAtomic(join(run, "recipe.yaml"), recipeToYaml(work.recipe));
+      writeAtomic(join(run, "recipe.yaml"), recipeToYaml(recipe));
       recordData(run, work.source);
       const context = await openRun(lane.gpu, work, run, lane.progress);
-      await distil(context, work.recipe, await teachers(entry, lane));
-      const row = await scoreDistilled(context, work.recipe);
-      recordAccuracy(run, row);
-      distilled.set(name, { ...row, recipe: name });
+      await distil(context, recipe, await teachers(entry, lane));
+      const file = distilledFor(run, work);
+      const scored: ResultRow[] = [];
+      for (const network of networks) {
+        if (network.name === recipe.network) {
+          scored.push(await scoreDistilled(context, recipe));
+          recordAccuracy(run, scored.at(-1)!);
+        } else {
+          const candidate = distilledCandidate(file, { method: recipe.method });
+          scored.push(await scoreRow(context, planOf(recipe), network, candidate, recipe.network));
+        }
+      }
+      distilled.set(
+        name,
+        scored.map((row) => ({ ...row, recipe: name })),
+      );
       save();
     };
-  const scoreTheWhole: Job = async (lane) => {
-    whole ??= scoreWhole({ ...base, ...lane }, first.work.recipe);
-    wholeRows[0] = await whole;
-    save();
+  /** Scores candidates with all networks; what is written comes in one order, whoever is faster. */
+  const scoreReal = async (
+    at: number,
+    { recipe }: Work,
+    lane: Lane,
+    candidates: readonly Candidate[],
+  ): Promise<void> => {
+    const bench = { ...base, ...lane };
+    const plan = planOf(recipe);
+    const results: [Model, Candidate, Evaluation][] = [];
+    for (const candidate of candidates)
+      for (const network of networks)
+        results.push([network, candidate, await score(bench, plan, network, candidate)]);
+    real.put(at, () =>
+      results.map(([network, candidate, result]) =>
+        record(bench, plan, network, candidate, own.network, result),
+      ),
+    );
   };
-  const scoreOthers: Job = async (lane) => {
-    // Metrics come in one order, whoever is faster.
-    await scoreTheWhole(lane);
-    const own = await teachers(first, lane);
-    for (const ipc of baselines.keys()) {
-      const { recipe } = entries.find(({ work }) => work.recipe.ipc === ipc)!.work;
-      baselines.set(ipc, await scoreRandom({ ...base, ...lane }, recipe, own));
-      save();
-    }
-  };
+  const scoreTheWhole: Job = (lane) =>
+    scoreReal(0, first.work, lane, wanted.includes("full") ? [wholeCandidate(base, own)] : []);
+  const scoreSubsets =
+    (ipc: number, at: number): Job =>
+    async (lane) => {
+      const { work } = entries.find((entry) => entry.work.recipe.ipc === ipc)!;
+      const advisers = { gpu: lane.gpu, model, teachers: () => teachers(first, lane) };
+      const subsets = await realSubsets(base.dataset, advisers, planOf(work.recipe), ipc, wanted);
+      await scoreReal(
+        1 + at,
+        work,
+        lane,
+        subsets.map(({ method, setOf }) => ({ key: { method, ipc }, setOf })),
+      );
+    };
   // While one device trains the teachers, another has what needs none.
   await work(gpus, progress, [
     distilBy(first),
     scoreTheWhole,
     ...others.map(distilBy),
-    scoreOthers,
+    ...counts.map(scoreSubsets),
   ]);
   return rows();
+}
+
+/** Results of numbered work, made one after the other whatever is done first. */
+class Ordered<T> {
+  readonly known: T[] = [];
+  private readonly waiting: (() => T)[];
+  private readonly told: () => void;
+
+  constructor(count: number, told: () => void) {
+    this.waiting = new Array<() => T>(count);
+    this.told = told;
+  }
+
+  put(at: number, make: () => T): void {
+    this.waiting[at] = make;
+    for (let next; (next = this.waiting[this.known.length]);) this.known.push(next());
+    this.told();
+  }
 }
 
 /** Does the jobs, each on the first device that is free. */

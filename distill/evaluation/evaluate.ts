@@ -1,9 +1,10 @@
 /** @file Evaluation: fresh networks trained on a small set, tested on the real test set (DATM.md §7). */
-import type { Gpu, Random } from "../../engine/index.ts";
+import { Gpu, type Random } from "../../engine/index.ts";
 import { initialise, type Model } from "../../models/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Strategy } from "../training/strategy.ts";
-import { accuracy, minibatches, Trainer, type TrainingSet } from "../training/train.ts";
+import { minibatches, predictedClasses, Trainer, type TrainingSet } from "../training/train.ts";
+import { accuracyOf, addConfusions, confusionMatrix, type Confusion } from "./confusion.ts";
 
 /** How a network is trained on a small set, but for its seed. */
 export interface Protocol {
@@ -28,6 +29,15 @@ export interface Accuracies {
   readonly mean: number;
   readonly std: number;
 }
+
+/** What fresh networks do on the test set. */
+export interface Evaluation extends Accuracies {
+  /** Of all seeds together, `[K, K]`. */
+  readonly confusion: Confusion;
+}
+
+/** Is told how many of the seeds × (E + 1) epochs are done, and the accuracies of finished seeds. */
+export type EvaluationReport = (epochs: number, finished: readonly number[]) => void;
 
 export function summarise(values: readonly number[]): Accuracies {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
@@ -70,27 +80,50 @@ export async function trainByProtocol(
 
 /**
  * Trains a fresh network for each seed on that seed's set and tests it once, after the last epoch.
- * Sets have equally many images. `report` is told how many of the seeds × (E + 1) epochs are done.
+ * Sets have equally many images. Several devices share out the seeds; a seed gives the same bits on
+ * whichever of equal devices it is trained.
  */
 export async function evaluate(
-  gpu: Gpu,
+  gpus: Gpu | readonly [Gpu, ...Gpu[]],
   model: Model,
   setOf: (seed: number) => TrainingSet,
   dataset: Dataset,
   settings: EvaluationSettings,
   random: Random,
-  report: (epochs: number) => void = () => undefined,
-): Promise<Accuracies> {
-  const { seeds, epochs, batch, augmentation = [] } = settings;
-  using trainer = await Trainer.compile(gpu, model, setOf(0), batch, { augmentation });
-  const values: number[] = [];
-  for (let seed = 0; seed < seeds; seed++) {
-    trainer.use(setOf(seed));
-    const own = random.stream(`seed ${seed}`);
-    await trainByProtocol(trainer, settings, own, (done) => report(seed * (epochs + 1) + done));
-    const { test } = dataset;
-    const logits = await trainer.logits((indices) => test.images(indices), test.count);
-    values.push(accuracy(logits, test.labels));
-  }
-  return summarise(values);
+  report: EvaluationReport = () => undefined,
+): Promise<Evaluation> {
+  const { seeds, batch, augmentation = [] } = settings;
+  const confusions: Confusion[] = [];
+  const finished: number[] = [];
+  const queue = Array.from({ length: seeds }, (_, seed) => seed).values();
+  const ended = new AbortController();
+  let epochs = 0;
+  const lane = async (gpu: Gpu): Promise<void> => {
+    try {
+      using trainer = await Trainer.compile(gpu, model, setOf(0), batch, { augmentation });
+      for (const seed of queue) {
+        trainer.use(setOf(seed));
+        let before = 0;
+        await trainByProtocol(trainer, settings, random.stream(`seed ${seed}`), (done) => {
+          ended.signal.throwIfAborted();
+          epochs += done - before;
+          before = done;
+          report(epochs, finished);
+        });
+        const confusion = await tested(trainer, dataset);
+        confusions[seed] = confusion;
+        finished.push(accuracyOf(confusion));
+      }
+    } catch (error) {
+      ended.abort(error);
+    }
+  };
+  await Promise.all((gpus instanceof Gpu ? [gpus] : gpus.slice(0, seeds)).map(lane));
+  ended.signal.throwIfAborted();
+  return { ...summarise(confusions.map(accuracyOf)), confusion: addConfusions(confusions) };
+}
+
+async function tested(trainer: Trainer, { test, classes }: Dataset): Promise<Confusion> {
+  const logits = await trainer.logits((indices) => test.images(indices), test.count);
+  return confusionMatrix(test.labels, predictedClasses(logits, classes.length), classes.length);
 }

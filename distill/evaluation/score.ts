@@ -1,65 +1,133 @@
-/** @file What is scored in a run: the whole training set, random real images, and the distilled set. */
+/** @file What is scored: fresh networks trained on a set by the plan, as a row of results. */
 import {
   checkPreprocessing,
   readDistilled,
   writeDistilled,
   type DistilledFile,
 } from "../distilled.ts";
+import type { Model } from "../../models/index.ts";
 import { FileError } from "../files.ts";
-import { randomReal } from "../matching/start.ts";
-import type { Recipe } from "../recipe.ts";
+import type { Recipe, Teaching } from "../recipe.ts";
 import { appendMetrics } from "../resume/folder.ts";
 import { distilledFile, randomOf, type RunContext, type Work } from "../run.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
-import { strategiesOf } from "../training/strategy.ts";
 import type { TrainingSet } from "../training/train.ts";
-import { randomSets, syntheticSet, wholeSet, type Method } from "./baselines.ts";
-import { evaluate, type Accuracies } from "./evaluate.ts";
-import { resultRow, type ResultRow } from "./table.ts";
+import { syntheticSet, wholeSet } from "./baselines.ts";
+import { evaluate, type Evaluation, type EvaluationSettings } from "./evaluate.ts";
+import { planOf, type EvaluationPlan } from "./plan.ts";
+import { realSubsets } from "./subsets.ts";
+import { resultRow, type ResultRow, type RowKey } from "./table.ts";
 
-/** Trains fresh networks on sets, one a seed, by the recipe's protocol; `lr` is the sets' own. */
-async function score(
-  { gpu, folder, progress, dataset, model, events, signal }: RunContext,
-  recipe: Recipe,
-  row: { method: Method; ipc: number; lr: number; epochs: number; batch: number },
-  setOf: (seed: number) => TrainingSet,
-): Promise<ResultRow> {
-  const { num_eval: seeds, momentum, weight_decay: weightDecay } = recipe.evaluation;
-  const { method, ipc, lr, epochs, batch } = row;
-  const { evaluation: augmentation } = strategiesOf(recipe);
-  const settings = { seeds, epochs, batch, lr, momentum, weightDecay, augmentation };
-  const random = randomOf(recipe, "evaluation");
-  progress.start(
-    `evaluate ${method}${method === "full" ? "" : ` ipc ${ipc}`}`,
-    seeds * (epochs + 1),
-  );
-  let result: Accuracies;
+/** Where sets are scored. */
+export type Bench = Pick<
+  RunContext,
+  "gpu" | "beside" | "folder" | "progress" | "dataset" | "signal"
+>;
+
+/** A set with what it is called, and with what its training has of its own. */
+export interface Candidate {
+  readonly key: Omit<RowKey, "network">;
+  readonly own?: Partial<Pick<EvaluationSettings, "lr" | "epochs" | "batch" | "augmentation">>;
+  setOf(seed: number): TrainingSet;
+}
+
+const labelOf = ({ method, ipc, variant }: Candidate["key"], network: string): string =>
+  ["evaluate", method, ...(method === "full" ? [] : [`ipc ${ipc}`]), variant ?? "", network]
+    .filter((word) => word !== "")
+    .join(" ");
+
+/** Trains fresh networks on a candidate's sets, one a seed, by the plan and tests them. */
+export async function score(
+  { gpu, beside = [], progress, dataset, signal }: Bench,
+  plan: EvaluationPlan,
+  model: Model,
+  { key, own, setOf }: Candidate,
+): Promise<Evaluation> {
+  const settings = { ...plan, ...own };
+  const random = randomOf(plan, "evaluation");
+  progress.start(labelOf(key, model.name), settings.seeds * (settings.epochs + 1));
+  const report = (done: number, finished: readonly number[]): void => {
+    signal?.throwIfAborted();
+    progress.update(done, soFar(finished));
+  };
   try {
-    const report = (done: number): void => {
-      signal?.throwIfAborted();
-      progress.update(done);
-    };
-    result = await evaluate(gpu, model, setOf, dataset, settings, random, report);
+    const gpus = [gpu, ...beside] as const;
+    const result = await evaluate(gpus, model, setOf, dataset, settings, random, report);
+    report(settings.seeds * (settings.epochs + 1), result.values);
+    return result;
   } finally {
     progress.stop();
   }
-  appendMetrics(folder, { event: "evaluation", method, ipc, lr, accuracies: result.values });
-  if (method === recipe.method)
-    events?.evaluation(recipe.iterations, recipe.network, result.mean, result.std);
-  return resultRow(method, ipc, recipe.network, result);
 }
 
-/** Learning rate of networks trained on sets that have learned none. */
-const baselineLr = (recipe: Recipe): number => recipe.evaluation.lr ?? recipe.lr_teacher;
+/** The mean of the seeds that are finished, for progress. */
+function soFar(finished: readonly number[]): Record<string, string> {
+  if (finished.length === 0) return {};
+  const mean = finished.reduce((a, b) => a + b, 0) / finished.length;
+  return { accuracy: `${(100 * mean).toFixed(1)} % of ${finished.length}` };
+}
 
-/** The row of the whole training set: the teachers' minibatches and passes over the data. */
-export function scoreWhole(context: RunContext, recipe: Recipe): Promise<ResultRow> {
-  const { dataset } = context;
-  const { epochs, batch } = recipe.teachers;
+/**
+ * The row of a candidate. `metrics.jsonl` gets a line: "evaluation" of the network that the run is of,
+ * `own`, "transfer" of others, and of variants.
+ */
+export async function scoreRow(
+  bench: Bench,
+  plan: EvaluationPlan,
+  model: Model,
+  candidate: Candidate,
+  own: string,
+): Promise<ResultRow> {
+  const result = await score(bench, plan, model, candidate);
+  return record(bench, plan, model, candidate, own, result);
+}
+
+/** As {@link scoreRow} for a result that is known. */
+export function record(
+  { folder }: Bench,
+  plan: EvaluationPlan,
+  { name: network }: Model,
+  { key, own: settings }: Candidate,
+  own: string,
+  result: Evaluation,
+): ResultRow {
+  const { method, ipc, variant } = key;
+  const usual = network === own && variant === undefined;
+  const { lr = plan.lr } = settings ?? {};
+  appendMetrics(folder, {
+    ...{ event: usual ? "evaluation" : "transfer", method, ipc },
+    ...(usual ? {} : { network }),
+    ...(variant === undefined ? {} : { variant }),
+    ...{ lr, accuracies: result.values },
+  });
+  return resultRow({ ...key, network }, result);
+}
+
+/** The whole training set: the teachers' minibatches, and twice their passes over the data. */
+export function wholeCandidate(
+  { dataset }: Bench,
+  { teachers }: Pick<Teaching, "teachers">,
+): Candidate {
   const ipc = Math.round(dataset.train.count / dataset.classes.length);
-  const row = { method: "full", ipc, lr: baselineLr(recipe), epochs: 2 * epochs, batch } as const;
+  const own = { epochs: 2 * teachers.epochs, batch: teachers.batch };
   const set = wholeSet(dataset);
-  return score(context, recipe, row, () => set);
+  return { key: { method: "full", ipc }, own, setOf: () => set };
+}
+
+/** A distilled set, trained with its own learning rate. */
+export function distilledCandidate(
+  { images, labels, lr, meta }: Pick<DistilledFile, "images" | "labels" | "lr" | "meta">,
+  key: Pick<RowKey, "method" | "recipe" | "chosenOn">,
+): Candidate {
+  const set = syntheticSet(images, labels, meta.classes.length);
+  return { key: { ...key, ipc: meta.ipc }, own: { lr }, setOf: () => set };
+}
+
+/** The row of the whole training set. */
+export function scoreWhole(context: RunContext, recipe: Recipe): Promise<ResultRow> {
+  const { model } = context;
+  const whole = wholeCandidate(context, recipe);
+  return scoreRow(context, planOf(recipe), model, whole, recipe.network);
 }
 
 /** The rows of random real images, with hard and with soft labels; every seed draws its own images. */
@@ -68,19 +136,15 @@ export async function scoreRandom(
   recipe: Recipe,
   teachers: TrajectoryBuffer,
 ): Promise<ResultRow[]> {
-  const { dataset, model } = context;
-  const { ipc } = recipe;
-  const random = randomOf(recipe, `random real ipc ${ipc}`);
-  const draws = Array.from({ length: recipe.evaluation.num_eval }, (_, seed) =>
-    randomReal(dataset, ipc, random.stream(`seed ${seed}`)),
-  );
-  const sets = await randomSets(context.gpu, model, dataset, teachers, draws);
-  const { epoch_eval_train: epochs, batch } = recipe.evaluation;
-  const row = { ipc, lr: baselineLr(recipe), epochs, batch };
-  return [
-    await score(context, recipe, { ...row, method: "random" }, (seed) => sets[seed]!.hard),
-    await score(context, recipe, { ...row, method: "random-soft" }, (seed) => sets[seed]!.soft),
-  ];
+  const { gpu, model, dataset } = context;
+  const { ipc, network } = recipe;
+  const plan = planOf(recipe);
+  const advisers = { gpu, model, teachers: () => Promise.resolve(teachers) };
+  const wanted = ["random", "random-soft"] as const;
+  const rows: ResultRow[] = [];
+  for (const { method, setOf } of await realSubsets(dataset, advisers, plan, ipc, wanted))
+    rows.push(await scoreRow(context, plan, model, { key: { method, ipc }, setOf }, network));
+  return rows;
 }
 
 /**
@@ -114,16 +178,14 @@ export function distilledFor(folder: string, { recipe, source }: Work): Distille
 }
 
 /** The row of a distilled set, read back from its file; throws as `distilledFor`. */
-export function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
-  const { dataset, model } = context;
-  const { ipc } = recipe;
-  const work = { recipe, source: dataset, model };
-  const file = distilledFor(context.folder, work);
-  checkPreprocessing(file, dataset, distilledFile(context.folder, ipc));
-  const { images, labels, lr } = file;
-  const { epoch_eval_train: epochs, batch } = recipe.evaluation;
-  const set = syntheticSet(images, labels, dataset.classes.length);
-  return score(context, recipe, { method: recipe.method, ipc, lr, epochs, batch }, () => set);
+export async function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
+  const { dataset, model, events, folder } = context;
+  const file = distilledFor(folder, { recipe, source: dataset, model });
+  checkPreprocessing(file, dataset, distilledFile(folder, recipe.ipc));
+  const candidate = distilledCandidate(file, { method: recipe.method });
+  const row = await scoreRow(context, planOf(recipe), model, candidate, recipe.network);
+  events?.evaluation(recipe.iterations, recipe.network, row.mean, row.std);
+  return row;
 }
 
 /** Writes into the distilled set's file what networks trained on it reach: a row of {@link scoreDistilled}. */

@@ -84,7 +84,7 @@ export async function predictedCorrectly(
 }
 
 /** Makes the trainer's network a teacher after its last epoch. */
-function takeTeacher({ teachers, trainer }: Source, teacher: number): void {
+export function takeTeacher({ teachers, trainer }: Source, teacher: number): void {
   const { epochs } = teachers.meta;
   const theta = teachers.snapshot(teacher, epochs);
   const running = teachers.runningAfter(teacher, epochs);

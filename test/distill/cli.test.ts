@@ -41,9 +41,14 @@ const eventsOf = (folder: string): Record<string, unknown>[] =>
 
 /** A row's fields, in the order in which they are written. */
 function expectRow(row: ResultRow, method: string, ipc: number): void {
-  expect(Object.keys(row)).toEqual(["method", "ipc", "network", "mean", "std", "seeds"]);
-  const { mean, ...others } = row;
-  expect(others).toEqual({ method, ipc, network: "ConvNetD2", std: 0, seeds: 1 });
+  const { mean, perClass, confusion, ...others } = row;
+  const keys = ["method", "ipc", "network", "mean", "std", "seeds", "values"];
+  expect(Object.keys(row)).toEqual([...keys, "perClass", "confusion"]);
+  expect(others).toEqual({ method, ipc, network: "ConvNetD2", std: 0, seeds: 1, values: [mean] });
+  const right = confusion.map((counts, k) => counts[k]!);
+  const all = confusion.map((counts) => counts.reduce((a, b) => a + b));
+  expect(perClass).toEqual(right.map((count, k) => count / all[k]!));
+  expect(right.reduce((a, b) => a + b) / all.reduce((a, b) => a + b)).toBe(mean);
   expect(mean).toBeGreaterThan(0);
   expect(mean).toBeLessThan(1);
 }

@@ -119,7 +119,7 @@ const MISTAKES: readonly Mistake[] = [
   usage(
     "no run to evaluate",
     ["evaluate"],
-    "evaluate: the folder of a run must be given, got none (see --help)",
+    "evaluate: a run's folder, a distilled set or a data set must be given, got none (see --help)",
   ),
   {
     mistake: "neither a data set nor a recipe",
@@ -240,12 +240,37 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "a folder that is no run",
     args: ["evaluate", "."],
-    says: "recipe.yaml: must exist, got no such file (ENOENT)",
+    says: ".: must be a run (a folder with recipe.yaml), a distilled set or the name of a data set, got a folder of none of them",
   },
   {
     mistake: "a file for a run",
     args: ["evaluate", "taken"],
-    says: "taken/recipe.yaml: every part of its path but the last must be a folder, got a file (ENOTDIR)",
+    says: "taken: must be a distilled set (.safetensors or .npz) or a replay buffer (.pt), got another file",
+  },
+  {
+    mistake: "a run that is not there",
+    args: ["evaluate", "yesterday"],
+    says: "yesterday: must be a run (a folder with recipe.yaml), a distilled set or the name of a data set, got nothing of that name",
+  },
+  usage(
+    "a baseline that there is not",
+    ["evaluate", "digits", "--baselines", "random,best"],
+    'evaluate: --baselines must be none, or some of full, random, random-soft, herding, k-center joined by commas, got "best"',
+  ),
+  usage(
+    "baselines of half an image",
+    ["evaluate", "digits", "--ipc", "1,0.5"],
+    'evaluate: --ipc must be whole numbers from 1 joined by commas, got "0.5"',
+  ),
+  {
+    mistake: "a pool with a network that there is not",
+    args: ["evaluate", "digits", "--networks", "MLP,Net"],
+    says: /^network: must be one of .*, got "Net"$/,
+  },
+  {
+    mistake: "a pool with a network that is too large for the images",
+    args: ["evaluate", "digits", "--networks", "M"],
+    says: /^VGG11: its five pools need images of at least 32 pixels, got 8$/,
   },
 ];
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 
-import { Random } from "../../../engine/index.ts";
+import { Gpu, Random } from "../../../engine/index.ts";
 import { buildModel, initialise } from "../../../models/index.ts";
 import type { Dataset } from "../../../distill/data/dataset.ts";
 import {
@@ -164,10 +164,37 @@ describe("evaluation", () => {
     const schedule = { dropAfter: 3, newMomentum: true };
     const each = [];
     for (const seed of [0, 1, 2]) each.push(await plainly(settings, seed, schedule));
-    expect(result).toEqual(summarise(each));
+    const { confusion, ...accuracies } = result;
+    expect(accuracies).toEqual(summarise(each));
+    // All test images are of class 0.
+    const right = each.reduce((a, b) => a + b) * test.count;
+    expect([confusion.length, confusion[0]![0]]).toEqual([3, Math.round(right)]);
     expect(new Set(each).size).toBe(3);
     expect(await evaluated({ seeds: 3 })).toEqual(result);
     // Six epochs a seed; told at the drop and at the end of each.
     expect(done).toEqual([4, 6, 10, 12, 16, 18]);
+  });
+
+  it("shares seeds out among devices without a change of a bit, and tells of finished ones", async () => {
+    using one = await Gpu.open({ threads: "one" });
+    using beside = await Gpu.open({ threads: "one" });
+    const random = new Random(5);
+    const many = { ...settings, seeds: 5 };
+    const alone = await evaluate(one, model, setOf, dataset, many, random);
+    const told: [number, number[]][] = [];
+    const shared = await evaluate(
+      [one, beside],
+      model,
+      setOf,
+      dataset,
+      many,
+      random,
+      (epochs, values) => told.push([epochs, [...values]]),
+    );
+    expect(shared).toEqual(alone);
+    expect(told.at(-1)![0]).toBe(30);
+    const last = told.at(-1)![1];
+    expect(last.length).toBeGreaterThanOrEqual(3);
+    for (const value of last) expect(alone.values).toContain(value);
   });
 });
