@@ -24,6 +24,7 @@ const rule = {
   texts: { error: "a list of names" },
   count: { error: "a whole number from 1" },
   seed: { error: "a whole number" },
+  chosenOn: { error: "held-out or test" },
   accuracy: { error: "mean and std in 0..1 and a number of seeds" },
 };
 const text = z.string(rule.text);
@@ -42,6 +43,8 @@ const describedSchema = z.object({
   seed: z.int(rule.seed).optional(),
   /** The augmentation that it was made with and is to be trained with, as a recipe names it. */
   augmentation: text,
+  /** Which images it was chosen on, where evaluations chose the best set of a run. */
+  chosenOn: z.enum(["held-out", "test"], rule.chosenOn).optional(),
   /** Test accuracy of networks trained on it, where that was measured. */
   accuracy: z
     .object({ mean: fraction, std: fraction, seeds: z.int(rule.accuracy) }, rule.accuracy)

@@ -37,6 +37,7 @@ const fromZero = rule("a number from 0");
 const notNegative = z.number(fromZero).min(0, fromZero);
 const belowOne = rule("a number from 0 and below 1");
 const momentum = z.number(belowOne).min(0, belowOne).lt(1, belowOne);
+const share = z.number(belowOne).min(0, belowOne).lt(1, belowOne);
 const someName = rule("a name");
 const name = z.string(someName).min(1, someName);
 const group = rule("a group of keys");
@@ -170,6 +171,10 @@ const recipe = z.strictObject(
     edf_ratio: momentum.default(0),
     /** Iterations between two evaluations that choose the best set; by default its loss chooses. */
     eval_every: integer(1).optional(),
+    /** The images that they choose on: some that are held out of the training set, or, as published, the test set. */
+    select_on: oneOf(["held-out", "test"]).default("held-out"),
+    /** Share of each class's training images that nothing learns from; 0.1 where it is chosen on, else 0. */
+    held_out: share.optional(),
     /** The set to write: that after the last iteration, or the best. */
     keep: oneOf(["last", "best"]).default("last"),
     evaluation: evaluation.prefault({}),
@@ -188,6 +193,7 @@ const teaching = recipe.pick({
   width: true,
   seed: true,
   teachers: true,
+  held_out: true,
   dsa: true,
   dsa_strategy: true,
 });
@@ -276,10 +282,26 @@ export const evaluationSettings = (
   );
 
 /** What a recipe says of teachers. */
-export const teachingOf = (settings: Recipe): Teaching =>
-  Object.fromEntries(
-    Object.keys(teaching.shape).map((key) => [key, settings[key as keyof Teaching]]),
-  ) as Teaching;
+export function teachingOf(settings: Recipe): Teaching {
+  const keys = Object.keys(teaching.shape) as (keyof Teaching)[];
+  const picked = Object.fromEntries(keys.map((key) => [key, settings[key]])) as Teaching;
+  const held = heldOutShare(settings);
+  return held > 0 ? { ...picked, held_out: held } : picked;
+}
+
+/** Share of each class's training images that are held out where evaluations choose on them. */
+const HELD_OUT = 0.1;
+
+/** Share of each class's training images that a recipe holds out. */
+export function heldOutShare(settings: Teaching | Recipe): number {
+  if (settings.held_out !== undefined) return settings.held_out;
+  const chosen = "select_on" in settings && settings.eval_every !== undefined;
+  return chosen && settings.select_on === "held-out" ? HELD_OUT : 0;
+}
+
+/** Which images a recipe's set is chosen on, if evaluations choose it. */
+export const chosenOn = ({ eval_every: interval, keep, select_on: on }: Recipe) =>
+  interval !== undefined && keep === "best" ? on : undefined;
 
 /**
  * What `base`, a recipe or nothing, says of teachers with the `overrides` in place of its own
@@ -365,7 +387,7 @@ function keptProblems({ teachers }: Pick<Teaching, "teachers">): Problem[] {
 /** What must hold between settings. */
 function crossCheck(settings: Recipe): Problem[] {
   const { sequential, min_start_epoch: least, max_start_epoch: most } = settings;
-  const { current_max_start_epoch: current, expansion_end_epoch: end } = settings;
+  const { current_max_start_epoch: current, expansion_end_epoch: end, held_out } = settings;
   const problems = keptProblems(settings);
   if (least >= most) {
     problems.push([["min_start_epoch"], `must be below max_start_epoch (${most})`, least]);
@@ -394,6 +416,10 @@ function crossCheck(settings: Recipe): Problem[] {
   }
   if (settings.labels === "hard" && settings.lr_y > 0) {
     problems.push([["lr_y"], "must be 0 with hard labels, which are not learned", settings.lr_y]);
+  }
+  if (settings.eval_every !== undefined && settings.select_on === "held-out" && held_out === 0) {
+    const must = "must be above 0 where eval_every chooses on held-out images";
+    problems.push([["held_out"], must, held_out]);
   }
   const { micro_batch: micro, batch_syn: batch } = settings;
   if (micro !== undefined && micro > batch) {

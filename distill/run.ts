@@ -6,6 +6,7 @@ import { wholeSet } from "./evaluation/baselines.ts";
 import { scoreFor } from "./matching/choice.ts";
 import { DataError, type Dataset, type ImageShape, type Source } from "./data/dataset.ts";
 import { outlineOf } from "./data/known.ts";
+import { withHeldOut } from "./data/held-out.ts";
 import { normalise } from "./data/preprocess.ts";
 import { whiten } from "./data/whitened.ts";
 import { loadSource, type SourceOptions } from "./data/registry.ts";
@@ -21,7 +22,7 @@ import {
 } from "./matching/match.ts";
 import { contactSheet } from "./report/pictures.ts";
 import type { Progress } from "./progress.ts";
-import { resolveRecipe, type Recipe, type Teaching } from "./recipe.ts";
+import { chosenOn, heldOutShare, resolveRecipe, type Recipe, type Teaching } from "./recipe.ts";
 import { Recording } from "./report/recording.ts";
 import type { EventFile } from "./report/tensorboard.ts";
 import { startingSet, type SyntheticSet } from "./matching/start.ts";
@@ -103,7 +104,9 @@ export async function openRun(
   progress: Progress,
 ): Promise<RunContext> {
   for (const note of source.notes ?? []) progress.log(note);
-  const dataset = recipe.zca ? await whiten(gpu, source, { progress }) : normalise(source);
+  const whole = recipe.zca ? await whiten(gpu, source, { progress }) : normalise(source);
+  const share = heldOutShare(recipe);
+  const dataset = share > 0 ? withHeldOut(whole, share) : whole;
   return { gpu, folder, progress, dataset, model };
 }
 
@@ -266,6 +269,7 @@ export async function distil(
       width: recipe.width,
       seed: recipe.seed,
       augmentation: strategyText(strategiesOf(recipe).student),
+      chosenOn: chosenOn(recipe),
       preprocessing,
     },
   });

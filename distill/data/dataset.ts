@@ -50,6 +50,8 @@ export interface Source extends Halves {
 /** A data set in the input space of networks. */
 export interface Dataset extends Halves {
   readonly preprocessing: Preprocessing;
+  /** Training images that are not in `train`, for choosing between what was made from it. */
+  readonly heldOut?: Split | undefined;
 }
 
 /** Per channel, on raw pixels in [0, 1]: a normalised value is (raw - mean) / std. */

@@ -15,7 +15,7 @@ import { wholeRow } from "./whole.ts";
 /** A distilled set with what its rows say of it. */
 export interface GivenSet {
   readonly file: Pick<DistilledFile, "images" | "labels" | "lr" | "meta">;
-  readonly key: Pick<RowKey, "method" | "recipe" | "chosenOn">;
+  readonly key: Pick<RowKey, "method" | "recipe">;
 }
 
 export interface AssessOptions {

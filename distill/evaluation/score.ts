@@ -117,10 +117,11 @@ export function wholeCandidate(
 /** A distilled set, trained with its own learning rate. */
 export function distilledCandidate(
   { images, labels, lr, meta }: Pick<DistilledFile, "images" | "labels" | "lr" | "meta">,
-  key: Pick<RowKey, "method" | "recipe" | "chosenOn">,
+  key: Pick<RowKey, "method" | "recipe">,
 ): Candidate {
   const set = syntheticSet(images, labels, meta.classes.length);
-  return { key: { ...key, ipc: meta.ipc }, own: { lr }, setOf: () => set };
+  const { ipc, chosenOn } = meta;
+  return { key: { ...key, ipc, ...(chosenOn && { chosenOn }) }, own: { lr }, setOf: () => set };
 }
 
 /** The row of the whole training set. */

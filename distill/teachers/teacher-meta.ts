@@ -29,6 +29,8 @@ const keptEpoch = z.int(rule.kept).min(0, rule.kept);
 
 const kindSchema = z.object({
   dataset: text,
+  /** Share of the training images that it has not seen; told where there is one. */
+  heldOut: number.optional(),
   /** Checksum of its labels and pixels; other data have another. */
   data: text,
   /** How raw pixels became the network's input, in words. */
@@ -90,8 +92,10 @@ export function difference(
   wanted: TeacherKind,
   keys: readonly (keyof TeacherKind)[] = kindKeys,
 ): { key: keyof TeacherKind; must: string; got: string } | undefined {
-  const shown = (value: TeacherKind[keyof TeacherKind]): string =>
-    typeof value === "object" ? value.join("..") : JSON.stringify(value);
+  const shown = (value: TeacherKind[keyof TeacherKind]): string => {
+    if (value === undefined) return "none";
+    return typeof value === "object" ? value.join("..") : JSON.stringify(value);
+  };
   for (const key of keys) {
     const [must, got] = [shown(wanted[key]), shown(found[key])];
     if (must !== got) return { key, must, got };

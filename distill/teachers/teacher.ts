@@ -7,7 +7,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { describePreprocessing } from "../data/preprocess.ts";
 import { FileError, openRunFolder } from "../files.ts";
 import type { Progress } from "../progress.ts";
-import { keptEpochs, type Teaching } from "../recipe.ts";
+import { heldOutShare, keptEpochs, type Teaching } from "../recipe.ts";
 import { rowBytes, type SnapshotSizes } from "./recorder.ts";
 import { strategyText, teacherStrategy } from "../training/strategy.ts";
 import { difference, storedEpochs, type TeacherKind } from "./teacher-meta.ts";
@@ -140,7 +140,15 @@ export function teacherSize(
 }
 
 /** What other teachers must have in common with the recipe's, so that students can follow them. */
-const NEEDED = ["dataset", "data", "preprocessing", "augmentation", "network", "width"] as const;
+const NEEDED = [
+  "dataset",
+  "heldOut",
+  "data",
+  "preprocessing",
+  "augmentation",
+  "network",
+  "width",
+] as const;
 
 /**
  * The teachers that are in the recipe's folder already.
@@ -190,8 +198,10 @@ export function teacherKind(recipe: Teaching, dataset: Dataset): TeacherKind {
   const { epochs, batch, optimizer, lr, momentum, weight_decay: weightDecay } = teachers;
   const { precision, line, line_spacing: spacing } = teachers;
   const { rho, alpha, adaptive } = teachers;
+  const held = heldOutShare(recipe);
   return {
     dataset: dataset.name,
+    ...(held > 0 && { heldOut: held }),
     data: dataset.id,
     preprocessing: describePreprocessing(dataset.preprocessing),
     augmentation: strategyText(teacherStrategy(recipe)),
