@@ -100,6 +100,7 @@ describe("parseRecipe", () => {
       att: false,
       pad_ratio: 0,
       edf_ratio: 0,
+      select_on: "held-out",
       keep: "last",
       evaluation: {
         num_eval: 5,
