@@ -198,8 +198,6 @@ async function begin(args: DistillArguments, { work, folder }: Beginning): Promi
   return await withGpu(args, [work], async (gpu) => {
     // What cannot fit is told before teachers are trained.
     planMatching(work.model, recipe, recipe.ipc * source.classes.length, gpu.facts);
-    const plan = await dryRun(recipe, work.model);
-    for (const line of [`run          ${folder}`, ...plan.split("\n")]) progressFor(args).log(line);
     return await aloneIn(folder, () => beginIn(folder, args, work, gpu));
   });
 }
@@ -238,6 +236,8 @@ async function beginIn(
     made_by: makerOf(gpu.facts),
     resumed_by: [],
   });
+  const plan = await dryRun(recipe, work.model);
+  for (const line of [`run          ${folder}`, ...plan.split("\n")]) context.progress.log(line);
   return await carryOut(args, work, context, true);
 }
 
