@@ -129,6 +129,8 @@ const recipe = z.strictObject(
     /** How many of the teacher's epochs the student must match. */
     expert_epochs: integer(1),
     iterations: integer(1).default(10_000),
+    /** K, trajectories whose mean loss an iteration takes: each a teacher, a start and minibatches of its own. */
+    trajectories: integer(1).default(1),
     /** Synthetic images in one student update. */
     batch_syn: integer(1),
     /** Synthetic images whose activations the device holds at once; by default as many as `memory` allows. */

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const TEACH = [
-  ...["teach", "digits", "--experts", "8", "--epochs", "40", "--width", "16"],
+  ...["teach", "digits", "--experts", "8", "--epochs", "25", "--width", "16"],
   ...["--momentum", "0.9", "--quiet"],
 ];
 const folder = mkdtempSync(join(tmpdir(), "potstill-slurm-"));
@@ -103,11 +103,10 @@ function submit(out: string, tasks: number): [array: string, gather: string] {
   return [array!, gather!];
 }
 
-/** Jobs of an array that run, by their numbers. */
+/** Tasks of an array that run, like 8_2. */
 const running = (array: string): string[] =>
-  run("squeue", "-h", "-j", array, "-t", "R", "-O", "JobID:20")
+  run("squeue", "-h", "-r", "-j", array, "-t", "R", "-o", "%i")
     .split("\n")
-    .map((line) => line.trim())
     .filter((line) => line !== "");
 
 const isQueued = (job: string): boolean =>
@@ -178,7 +177,11 @@ async function killAndRequeue(): Promise<void> {
     kill(job);
     // A requeued task waits for a while; here it need not.
     await pause(3000);
-    run("scontrol", "update", `JobId=${job}`, "StartTime=now");
+    try {
+      run("scontrol", "update", `JobId=${job}`, "StartTime=now");
+    } catch {
+      // It is running again.
+    }
   }
   await finished(gather);
   const restarts = run("scontrol", "show", "job", array).match(/Restarts=[1-9]/g) ?? [];
@@ -195,6 +198,9 @@ try {
   await begin();
   await compareArrays();
   await killAndRequeue();
+} catch (error) {
+  process.exitCode = 1;
+  throw error;
 } finally {
   await end();
   if (process.exitCode === undefined) rmSync(folder, { recursive: true, force: true });

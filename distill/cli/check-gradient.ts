@@ -86,7 +86,12 @@ async function firstIteration(
   const set = await startOf(context, recipe, teachers, random.stream("start"));
   const images = set.labels.length / model.task.classes;
   const { micro } = planMatching(model, recipe, images, gpu.facts);
-  const options = { ...matchingOptions(model, recipe, images), micro, nearest: false };
+  const options = {
+    ...matchingOptions(model, recipe, images),
+    micro,
+    nearest: false,
+    trajectories: 1,
+  };
   const { channels, size } = model.task;
   const shape = { channels, height: size, width: size };
   const drawn = { recipe, teachers: teachers.count, images, shape, continuous: false, random };

@@ -13,7 +13,7 @@ import {
   type Placement,
 } from "./placement.ts";
 import type { Recipe } from "../recipe.ts";
-import { drawIteration } from "./schedule.ts";
+import { drawTrajectories, type Draws } from "./schedule.ts";
 import type { SyntheticSet } from "./start.ts";
 import { strategiesOf } from "../training/strategy.ts";
 import { backwards, forwards } from "./unroll.ts";
@@ -28,13 +28,15 @@ export type { Memory as PlannedMemory } from "../../engine/index.ts";
 export interface IterationRecord {
   /** From 1. */
   readonly iteration: number;
-  /** Normalised matching loss L. */
+  /** Normalised matching loss L, the mean of those of its trajectories. */
   readonly loss: number;
   /** The student's learning rate α after the iteration. */
   readonly lr: number;
   readonly teacher: number;
   /** Epoch t that the student started from. */
   readonly start: number;
+  /** Teachers and start epochs of its other trajectories. */
+  readonly others?: readonly { readonly teacher: number; readonly start: number }[];
   /** False when L was above the threshold, or anything was not finite, and nothing changed. */
   readonly accepted: boolean;
   /** The student's step that was matched, where it may be an earlier one than the last. */
@@ -109,6 +111,7 @@ export function matchingOptions(model: Model, recipe: Recipe, images: number): M
     weighted: recipe.pad_ratio > 0 || recipe.edf_ratio > 0,
     nearest: recipe.att,
     average: recipe.ema_decay > 0,
+    trajectories: recipe.trajectories,
     ...(recipe.micro_batch === undefined ? {} : { micro: recipe.micro_batch }),
   };
 }
@@ -165,13 +168,23 @@ export async function match(options: MatchOptions): Promise<Matched> {
   const current = (): Promise<DistilledSet> => place.set();
   let rejected = resume?.rejected ?? 0;
   for (let done = resume?.iteration ?? 0; done < recipe.iterations;) {
-    const draws = drawIteration(drawn, done);
-    const { teacher, start } = draws;
-    const theta = teachers.snapshot(teacher, start);
-    const target = teachers.snapshot(teacher, start + recipe.expert_epochs);
-    place.setMinibatches(draws);
-    const { step, ...update } = await iterate(place, recipe, theta, target);
-    const at = { iteration: ++done, teacher, start, ...(recipe.att ? { step } : {}) };
+    const trajectories = drawTrajectories(drawn, done);
+    place.begin();
+    const steps: number[] = [];
+    for (const [i, { teacher, start, ...draws }] of trajectories.entries()) {
+      const theta = teachers.snapshot(teacher, start);
+      const target = teachers.snapshot(teacher, start + recipe.expert_epochs);
+      place.setMinibatches(draws);
+      steps.push(await follow(place, recipe, i, theta, target));
+    }
+    const update = await place.update();
+    const [{ teacher, start }, ...more] = trajectories as [Draws, ...Draws[]];
+    const others = more.map(({ teacher, start }) => ({ teacher, start }));
+    const at = {
+      ...{ iteration: ++done, teacher, start },
+      ...(others.length > 0 ? { others } : {}),
+      ...(recipe.att ? { step: steps[0]! } : {}),
+    };
     const record = recordOf(at, update);
     await onIteration?.(record, current);
     rejected = update.accepted ? 0 : rejected + 1;
@@ -193,19 +206,23 @@ function comparisons({ iterations, eval_every: interval, ...recipe }: Recipe) {
   return { iterations, interval, from };
 }
 
-/** One iteration from θ_0 = `start` on the minibatches that are set. */
-async function iterate(
+/**
+ * Adds up the gradients of an iteration's trajectory number `i` from θ_0 = `start` on the minibatches
+ * that are set; returns the step that is matched.
+ */
+async function follow(
   place: Place,
   recipe: Recipe,
+  i: number,
   start: Float32Array<ArrayBuffer>,
   target: Float32Array<ArrayBuffer>,
-): Promise<Update & { readonly step: number }> {
+): Promise<number> {
   const { program, options } = place;
   program.write("start", start);
   program.write("target", target);
   const mask = options.weighted ? depthMask(start.length, recipe.pad_ratio) : undefined;
   if (mask) program.write("importance", mask);
-  await place.run(forwards(options));
+  await place.run(forwards(options, i));
   const step = options.nearest ? await goToNearest(place) : options.steps;
   if (mask && recipe.edf_ratio > 0) {
     const [theta] = await program.read("theta");
@@ -213,7 +230,7 @@ async function iterate(
   }
   program.run("turn");
   await place.run(backwards(options, step));
-  return { ...(await place.update()), step };
+  return step;
 }
 
 /**
@@ -230,7 +247,7 @@ async function goToNearest({ program, options }: Place): Promise<number> {
 }
 
 function recordOf(
-  at: Pick<IterationRecord, "iteration" | "teacher" | "start" | "step">,
+  at: Pick<IterationRecord, "iteration" | "teacher" | "start" | "others" | "step">,
   { loss, lr, accepted, finite, held }: Update,
 ): IterationRecord {
   const { iteration, teacher, start } = at;

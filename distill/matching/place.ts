@@ -26,7 +26,9 @@ export interface Place extends Disposable {
   readonly program: Program;
   /** Starts from a state. */
   load(state: SetState): void;
-  /** Sets the S minibatches of an iteration, and their augmentations. */
+  /** Gradients are added up from nothing again. */
+  begin(): void;
+  /** Sets the S minibatches of a trajectory, and their augmentations. */
   setMinibatches(draws: Minibatches): void;
   /** Runs the student's procedures. */
   run(runs: readonly Run[]): Promise<void>;
@@ -91,6 +93,10 @@ class OnDevice implements Place {
     for (const name of arraysOf(this.options)) this.program.write(name, state[name]!);
     this.program.write("lr", scalar(state.lr));
     this.program.write("velocityLr", scalar(state.velocityLr));
+  }
+
+  begin(): void {
+    // The procedure of that name does it.
   }
 
   setMinibatches({ minibatches, augmentations }: Minibatches): void {
@@ -165,12 +171,15 @@ class OnHost implements Place {
     this.program.write("lr", scalar(state.lr));
   }
 
+  begin(): void {
+    this.gradients.images.fill(0);
+    this.gradients.labels.fill(0);
+  }
+
   setMinibatches({ minibatches, augmentations }: Minibatches): void {
     this.tables = minibatchTables(this.options, minibatches);
     this.program.write("weights", this.tables.weights);
     writeDraws(this.program, this.options, augmentations);
-    this.gradients.images.fill(0);
-    this.gradients.labels.fill(0);
   }
 
   async run(runs: readonly Run[]): Promise<void> {

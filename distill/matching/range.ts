@@ -52,7 +52,7 @@ export async function probeEpochs(options: ProbeOptions): Promise<EpochProbe[]> 
   const { micro } = planMatching(model, recipe, images, gpu.facts);
   using place = await openPlace(
     gpu,
-    { ...matchingOptions(model, recipe, images), micro },
+    { ...matchingOptions(model, recipe, images), micro, trajectories: 1 },
     recipe,
     true,
   );

@@ -57,24 +57,33 @@ export interface DrawOptions {
 }
 
 /**
- * The draws of an iteration, counted from 0. They depend on its number and the seed alone, so a run
- * may go on from any iteration. Teachers come in shuffled order, all of them before any comes again;
- * every iteration begins with a permutation of its own.
+ * The draws of an iteration, counted from 0, one for each of its trajectories. They depend on its
+ * number and the seed alone, so a run may go on from any iteration.
  */
-export function drawIteration(options: DrawOptions, iteration: number): Draws {
+export function drawTrajectories(options: DrawOptions, iteration: number): Draws[] {
+  const { trajectories: count } = options.recipe;
+  return Array.from({ length: count }, (_, i) =>
+    drawIteration(options, iteration * count + i, iteration),
+  );
+}
+
+/**
+ * Draws by number, where T_now is that of an iteration. Teachers come in shuffled order, all of them
+ * before any comes again; each time begins with a permutation of its own.
+ */
+export function drawIteration(options: DrawOptions, number: number, iteration = number): Draws {
   const { recipe, teachers, images, shape, continuous, random } = options;
-  const own = (purpose: string, number: number): Random =>
-    random.stream(purpose).stream(String(number));
-  const order = own("teachers", Math.floor(iteration / teachers)).permutation(teachers);
+  const own = (purpose: string, at = number): Random => random.stream(purpose).stream(String(at));
+  const order = own("teachers", Math.floor(number / teachers)).permutation(teachers);
   const least = recipe.min_start_epoch;
   const range = maxStartEpoch(recipe, iteration) - least;
-  const epochs = own("start epochs", iteration);
+  const epochs = own("start epochs");
   const { batch_syn: batch, syn_steps: steps } = recipe;
-  const stream = minibatchStream(images, batch, own("minibatches", iteration));
+  const stream = minibatchStream(images, batch, own("minibatches"));
   const { student: strategy } = strategiesOf(recipe);
-  const augmented = own("augmentation", iteration);
+  const augmented = own("augmentation");
   return {
-    teacher: order[iteration % teachers]!,
+    teacher: order[number % teachers]!,
     start: least + (continuous ? epochs.uniform() * (range - 1) : epochs.below(range)),
     minibatches: Array.from({ length: steps }, () => stream.next().value),
     augmentations: Array.from({ length: strategy.length > 0 ? steps : 0 }, () =>

@@ -60,6 +60,8 @@ export interface StudentOptions {
   readonly weighted?: boolean;
   /** Whether the student may be matched at an earlier step than the last: adds `measure` and `recall`. */
   readonly nearest?: boolean;
+  /** K, trajectories whose mean loss an iteration takes; 1 when absent. More of them add `again`. */
+  readonly trajectories?: number;
 }
 
 /** M, and m made as small as M micro-batches allow, so that few of their rows are idle. */
@@ -223,10 +225,12 @@ function stepsInParts(v: Variables, options: StudentOptions): Record<string, Pro
 /**
  * The procedures of a student, as {@link runStudent} runs them: `begin`, `step`, `turn`, `adjoint`;
  * with several micro-batches `stepPart`, `adjointPart` and `recall` too, and with `nearest` `measure`
- * and `recall`. Repetition r of `recall` sets θ to θ_r.
+ * and `recall`. Repetition r of `recall` sets θ to θ_r. With several trajectories `begin` is for the
+ * first and `again` for the others: `turn` then adds a K-th of a loss to `loss`, and gradients, which
+ * are linear in μ, become those of the mean.
  */
 export function studentProcedures(options: StudentOptions): Record<string, Procedure> {
-  const { model, weighted = false, nearest = false } = options;
+  const { model, weighted = false, nearest = false, trajectories = 1 } = options;
   const v = studentVariables(options);
   const { parts } = partsOf(options);
   if (parts > 1 && model.mixesSamples)
@@ -242,21 +246,29 @@ export function studentProcedures(options: StudentOptions): Record<string, Proce
   const scale = squares(v.start);
   const distance = sub(v.theta, v.target);
   const pull = weighted ? mul(distance, v.importance) : distance;
+  const begun = {
+    theta: v.start,
+    history: setRow(v.history, full([], 0, "u32"), v.start),
+    ...(parts > 1 ? { gradTheta: full([model.size], 0) } : {}),
+  };
+  const several = trajectories > 1;
+  const loss = variable("loss", []);
+  const own = div(squares(v.theta), scale);
   return {
     begin: {
-      theta: v.start,
-      history: setRow(v.history, full([], 0, "u32"), v.start),
+      ...begun,
       gradImages: full(v.images.shape, 0),
       gradLabels: full(v.labels.shape, 0),
       gradLr: full([], 0),
-      ...(parts > 1 ? { gradTheta: full([model.size], 0) } : {}),
+      ...(several ? { loss: full([], 0) } : {}),
     },
+    ...(several ? { again: begun } : {}),
     ...(parts > 1 ? stepsInParts(v, options) : wholeSteps(v, options)),
     ...(parts > 1 || nearest ? { recall: { theta: gather(v.history, repeat()) } } : {}),
     ...(nearest ? { measure: { distances: squares(v.history, [1]) } } : {}),
     turn: {
-      loss: div(squares(v.theta), scale),
-      mu: div(mul(pull, mul(v.lr, -2)), scale),
+      loss: several ? add(loss, div(own, trajectories)) : own,
+      mu: div(mul(pull, mul(v.lr, -2 / trajectories)), scale),
     },
   };
 }

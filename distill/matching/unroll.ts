@@ -18,13 +18,14 @@ type Sizes = Pick<StudentOptions, "batch" | "micro" | "steps" | "gradient">;
 
 const once = (procedure: string, first = 0): Run => ({ procedure, times: 1, first });
 
-/** From θ_0 to θ_S. */
-export function forwards(options: Sizes): Run[] {
+/** From θ_0 to θ_S, on the first trajectory of an iteration or on another. */
+export function forwards(options: Sizes, trajectory = 0): Run[] {
   const { steps } = options;
   const { parts } = partsOf(options);
   const row = (repetition: number): number => repetition;
-  if (parts === 1) return [once("begin"), { procedure: "step", times: steps, first: 0, row }];
-  const runs = [once("begin")];
+  const begin = once(trajectory === 0 ? "begin" : "again");
+  if (parts === 1) return [begin, { procedure: "step", times: steps, first: 0, row }];
+  const runs = [begin];
   for (let s = 0; s < steps; s++)
     runs.push({ procedure: "stepPart", times: parts, first: s * parts, row }, once("step", s));
   return runs;
