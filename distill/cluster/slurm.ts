@@ -60,7 +60,9 @@ export function arrayScript(job: SlurmSubmission): string {
     "# A signal ends the waiting, not the work.",
     `wait "$work"; code=$?`,
     `while kill -0 "$work" 2>/dev/null; do wait "$work"; code=$?; done`,
-    `if [ "$again" = yes ] && [ "$code" -ne 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi`,
+    "# By its place in the array: the number of one task is that of the whole array, too.",
+    `task="\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"`,
+    `if [ "$again" = yes ] && [ "$code" -ne 0 ]; then scontrol requeue "$task"; fi`,
     `exit "$code"`,
   ].join("\n")}\n`;
 }

@@ -54,12 +54,13 @@ describe("Slurm's scripts", () => {
     ...{ ...submission, program: ["./potstill"], cwd: root, logs: join(root, "logs") },
     ...{ time: "01:00:00", ...more },
   });
+  const task = { SLURM_ARRAY_JOB_ID: "77", SLURM_ARRAY_TASK_ID: "2" };
   /** Runs a script with `program` as potstill; returns its exit code and what it printed. */
   const run = (script: string, program: string): [code: number, output: string] => {
     writeFileSync(join(root, "potstill"), `#!/bin/bash\n${program}\n`, { mode: 0o755 });
     writeFileSync(join(root, "scontrol"), '#!/bin/bash\necho scontrol "$@"\n', { mode: 0o755 });
     writeFileSync(join(root, "script.sh"), script);
-    const env = { ...process.env, PATH: `${root}:${process.env["PATH"]!}`, SLURM_JOB_ID: "77" };
+    const env = { ...process.env, PATH: `${root}:${process.env["PATH"]!}`, ...task };
     try {
       return [0, execFileSync("bash", [join(root, "script.sh")], { env, encoding: "utf8" })];
     } catch (error) {
@@ -90,7 +91,7 @@ describe("Slurm's scripts", () => {
     const work =
       'trap "sleep 0.3; echo saved; exit 138" USR1; for i in {1..40}; do sleep 0.1; done';
     const [code, output] = run(arrayScript(job({ setup })), work);
-    expect([code, output]).toEqual([138, "saved\nscontrol requeue 77\n"]);
+    expect([code, output]).toEqual([138, "saved\nscontrol requeue 77_2\n"]);
   });
 
   it("pass on that the machine is taken away", () => {
