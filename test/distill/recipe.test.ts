@@ -81,6 +81,7 @@ describe("parseRecipe", () => {
       syn_steps: 20,
       expert_epochs: 2,
       iterations: 10_000,
+      trajectories: 1,
       batch_syn: 10,
       gradient: "exact",
       lr_img: 10,

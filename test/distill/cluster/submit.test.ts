@@ -111,7 +111,7 @@ describe("submit", () => {
     expect(readdirSync(join(root, "t/logs"))).toEqual(["digits-gather.sh", "digits.sh"]);
     const script = readFileSync(join(root, "t/logs/digits.sh"), "utf8");
     expect(script).toContain("#SBATCH --array=0-2\n");
-    expect(script).toMatch(/bin\.ts teach digits --experts 6 --out t &\n/);
+    expect(script).toMatch(/\.[jt]s teach digits --experts 6 --out t &\n/);
   });
 
   it("writes YAML, and refuses what can't be", async () => {
