@@ -6,6 +6,7 @@ import { hardTargets, softTargets, type TrainingSet } from "../training/train.ts
 /** Baselines, in the order of a table. */
 export const BASELINES = ["full", "random", "random-soft", "herding", "k-center"] as const;
 
+/** Real images that a distilled set is compared with. */
 export type Baseline = (typeof BASELINES)[number];
 
 /** Those of some images a class. */

@@ -49,6 +49,7 @@ export interface AugmentedAccuracies {
   readonly random: { readonly augmented: number; readonly plain: number };
 }
 
+/** An augmentation-robust score with its parts, all fractions. */
 export interface AugmentationScore {
   /** acc(synthetic) - acc(random), both augmented; more is better. */
   readonly augmented: number;
