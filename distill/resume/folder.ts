@@ -1,5 +1,5 @@
 /** @file A run's folder: whether there is a run in it already, a new one begun, one taken up after a stop. */
-import { appendFileSync, existsSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 
 import { FileError, fileError, openRunFolder, writeAtomic } from "../files.ts";
@@ -110,6 +110,10 @@ export function appendMetrics(folder: string, record: object): void {
 }
 
 function namesIn(folder: string): string[] {
-  // What is no folder is refused where one is opened.
-  return statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(folder) : [];
+  try {
+    return readdirSync(folder);
+  } catch {
+    // What is no folder, or cannot be read, is refused where it is opened.
+    return [];
+  }
 }
