@@ -1,14 +1,20 @@
 /** @file `potstill evaluate`: what networks trained on a distilled set reach, beside real images. */
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
-import { assess } from "../evaluation/assess.ts";
+import { crc32 } from "node:zlib";
+import { describePreprocessing } from "../data/preprocess.ts";
+import { assess, type GivenSet } from "../evaluation/assess.ts";
 import { BASELINES, NEED_TEACHERS, type Baseline } from "../evaluation/baselines.ts";
 import { networkPool } from "../evaluation/pool.ts";
 import { formatScores, robustScores } from "../evaluation/robust.ts";
 import { formatDetails, formatTable, resultsJson } from "../evaluation/table.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import { recipeFlags } from "../recipe.ts";
+import { makerOf } from "../resume/about.ts";
+import { UnfinishedEvaluation } from "../resume/evaluation.ts";
+import { aloneIn } from "../resume/folder.ts";
 import { teachersOf } from "../run.ts";
+import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
 import { commonOptions, lanesFor, progressFor, withSeedLanes } from "./options.ts";
 import { checkAugmentation, toldOptions } from "./set-file.ts";
@@ -72,28 +78,51 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
     );
   const folder = openRunFolder(subject.folder);
   const progress = progressFor(args);
-  await withSeedLanes(args, networks, plan, async ([gpu, ...beside]) => {
-    const dataset = await subject.open(gpu, progress);
-    const bench = { gpu, beside, folder, progress, dataset };
-    const lanes = recipe && lanesFor(args, [{ recipe, source, model }], gpu);
-    const { rows, notes } = await assess({
-      ...{ bench, plan, networks, own: own.network, sets, baselines, recipe },
-      ...{
-        ipcs: counts ?? subject.ipcs,
-        hard: args.hard || args.scores,
-        augmentations: args.scores,
-      },
-      advisers: { gpu, model, teachers: () => teachersOf({ ...bench, lanes, model }, recipe!) },
-      onRows: (so) => writeAtomic(join(folder, "results.json"), resultsJson(so)),
+  const assessed = (signal: AbortSignal): Promise<void> =>
+    withSeedLanes(args, networks, plan, async ([gpu, ...beside]) => {
+      const dataset = await subject.open(gpu, progress);
+      const contents = sets.map(({ file, key }) => [key, checksumOf(file)]);
+      const what = [
+        makerOf(gpu.facts),
+        dataset.id,
+        describePreprocessing(dataset.preprocessing),
+        plan,
+        contents,
+      ];
+      const unfinished = new UnfinishedEvaluation(folder, what);
+      if (unfinished.known > 0)
+        progress.log(
+          `${folder}: goes on with an evaluation that was cut off, ${unfinished.known} results are known`,
+        );
+      const bench = { gpu, beside, folder, progress, dataset, signal, unfinished };
+      const lanes = recipe && lanesFor(args, [{ recipe, source, model }], gpu);
+      const { rows, notes } = await assess({
+        ...{ bench, plan, networks, own: own.network, sets, baselines, recipe },
+        ...{
+          ipcs: counts ?? subject.ipcs,
+          hard: args.hard || args.scores,
+          augmentations: args.scores,
+        },
+        advisers: { gpu, model, teachers: () => teachersOf({ ...bench, lanes, model }, recipe!) },
+        onRows: (so) => writeAtomic(join(folder, "results.json"), resultsJson(so)),
+      });
+      unfinished.finish();
+      const scores = robustScores(rows, args.hard || args.scores);
+      printResult(args, rows, () => {
+        const parts = [[formatTable(rows), ...notes].join("\n"), formatScores(scores)];
+        if (args.details) parts.push(formatDetails(rows, dataset.classes));
+        return parts.filter((part) => part !== "").join("\n\n");
+      });
     });
-    const scores = robustScores(rows, args.hard || args.scores);
-    printResult(args, rows, () => {
-      const parts = [[formatTable(rows), ...notes].join("\n"), formatScores(scores)];
-      if (args.details) parts.push(formatDetails(rows, dataset.classes));
-      return parts.filter((part) => part !== "").join("\n\n");
-    });
-  });
+  await aloneIn(folder, () => interruptible("go on by the same command", assessed));
 }
+
+/** Of what a set is, whatever it is called. */
+const checksumOf = ({ images, labels, lr }: GivenSet["file"]): number[] => [
+  crc32(images),
+  crc32(labels),
+  lr,
+];
 
 export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   command: "evaluate [subject]",

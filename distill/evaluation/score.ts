@@ -9,6 +9,7 @@ import type { Model } from "../../models/index.ts";
 import { FileError } from "../files.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
 import { appendMetrics } from "../resume/folder.ts";
+import type { UnfinishedEvaluation } from "../resume/evaluation.ts";
 import { distilledFile, randomOf, type RunContext, type Work } from "../run.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import type { TrainingSet } from "../training/train.ts";
@@ -19,10 +20,13 @@ import { realSubsets } from "./subsets.ts";
 import { resultRow, type ResultRow, type RowKey } from "./table.ts";
 
 /** Where sets are scored. */
-export type Bench = Pick<
+export interface Bench extends Pick<
   RunContext,
   "gpu" | "beside" | "folder" | "progress" | "dataset" | "signal"
->;
+> {
+  /** Keeps what is known, so that an evaluation goes on where it was cut off. */
+  readonly unfinished?: UnfinishedEvaluation | undefined;
+}
 
 /** A set with what it is called, and with what its training has of its own. */
 export interface Candidate {
@@ -36,8 +40,19 @@ const labelOf = ({ method, ipc, variant }: Candidate["key"], network: string): s
     .filter((word) => word !== "")
     .join(" ");
 
-/** Trains fresh networks on a candidate's sets, one a seed, by the plan and tests them. */
+/** Trains fresh networks on a candidate's sets, one a seed, by the plan and tests them, unless that is known. */
 export async function score(
+  bench: Bench,
+  plan: EvaluationPlan,
+  model: Model,
+  candidate: Candidate,
+): Promise<Evaluation> {
+  const work = (): Promise<Evaluation> => scoreAnew(bench, plan, model, candidate);
+  const key = [candidate.key, candidate.own ?? {}, model.name];
+  return bench.unfinished ? await bench.unfinished.once(key, work) : await work();
+}
+
+async function scoreAnew(
   { gpu, beside = [], progress, dataset, signal }: Bench,
   plan: EvaluationPlan,
   model: Model,
