@@ -53,7 +53,11 @@ const digits = (mistake: string, args: readonly string[], says: string | RegExp)
 });
 
 const MISTAKES: readonly Mistake[] = [
-  usage("no command", [], `a command must be given: ${[...COMMANDS, "bench"].join(", ")} (see --help)`),
+  usage(
+    "no command",
+    [],
+    `a command must be given: ${[...COMMANDS, "bench"].join(", ")} (see --help)`,
+  ),
   usage("an unknown command", ["brew"], `${ONE_OF_COMMANDS}, got "brew" (see --help)`),
   usage(
     "a mistyped command",
