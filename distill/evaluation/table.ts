@@ -106,22 +106,26 @@ export function formatDetails(rows: readonly ResultRow[], classes: readonly stri
 }
 
 /** The rows as a table of Markdown: a line for each set, a column for each network. */
-export function markdownTable(rows: readonly ResultRow[]): string {
+export function markdownResults(rows: readonly ResultRow[]): string {
   const networks = [...new Set(rows.map(({ network }) => network))];
-  const lines = new Map<string, Map<string, string>>();
+  const lines = new Map<string, string[]>();
   for (const row of rows) {
-    const title = `| ${row.method === "full" ? "all" : row.ipc} | ${rowTitle(row, undefined)} |`;
-    const line = lines.get(title) ?? new Map<string, string>();
-    lines.set(title, line.set(row.network, percent(row).replace(" %", "")));
+    const key = `${row.method === "full" ? "all" : row.ipc}\n${rowTitle(row, undefined)}`;
+    const line = lines.get(key) ?? [...key.split("\n"), ...networks.map(() => "")];
+    line[2 + networks.indexOf(row.network)] = percent(row).replace(" %", "");
+    lines.set(key, line);
   }
-  const cells = (values: readonly string[]): string => ` ${values.join(" | ")} |`;
-  return [
-    `| images a class | set |${cells(networks)}`,
-    `| --- | --- |${cells(networks.map(() => "---"))}`,
-    ...[...lines].map(
-      ([title, line]) => title + cells(networks.map((name) => line.get(name) ?? "")),
-    ),
-  ].join("\n");
+  return markdownTable([["images a class", "set", ...networks], ...lines.values()]);
+}
+
+/** Lines of equally many cells, the first the heading, as an aligned table of Markdown. */
+export function markdownTable(lines: readonly (readonly string[])[]): string {
+  const widths = lines[0]!.map((_, i) => Math.max(3, ...lines.map((line) => line[i]!.length)));
+  const rule = widths.map((width) => "-".repeat(width));
+  const [heading, ...rest] = lines;
+  return [heading!, rule, ...rest]
+    .map((line) => `| ${line.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`)
+    .join("\n");
 }
 
 /** Lines of equally many cells as text, each column as wide as its widest cell. */
