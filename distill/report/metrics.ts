@@ -101,16 +101,19 @@ export function accuracyOf(
 }
 
 /**
- * The rows of a results file, without those of a comparison's recipes, which have runs of their own;
- * what is no row is left out.
+ * The rows of a results file, of its first network and by the usual protocol, without those of a
+ * comparison's recipes, which have runs of their own; what is no row is left out.
  */
 export function accuraciesIn(json: string): Accuracy[] {
   const rows: unknown = JSON.parse(json);
   if (!Array.isArray(rows)) return [];
+  const { network: shown } = (rows[0] ?? {}) as Line;
   return rows.flatMap((row: unknown) => {
-    const { method, ipc, mean, std, recipe } = (row ?? {}) as Line;
+    const { method, ipc, mean, std, recipe, network, variant } = (row ?? {}) as Line;
     return typeof method === "string" &&
       recipe === undefined &&
+      variant === undefined &&
+      network === shown &&
       isCount(ipc) &&
       isNumber(mean) &&
       isNumber(std)
