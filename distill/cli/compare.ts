@@ -12,6 +12,8 @@ import {
   withLanes,
   type CommonArguments,
 } from "./options.ts";
+import { aloneIn } from "../resume/folder.ts";
+import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
 import { baselinesOf, baselinesOption, networksOption } from "./table-options.ts";
 import { UsageError } from "./usage.ts";
@@ -61,15 +63,21 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
     const [first, ...others] = entries;
     if (!first) throw new UsageError("compare: needs one recipe or more, got none");
     const works = entries.map(({ work }) => work);
-    const rows = await withLanes(args, works, (gpus) =>
-      compare({
-        gpus,
-        entries: [first, ...others],
-        networks: args.networks,
-        baselines,
-        folder: args.out ?? join("runs", "compare"),
-        progress: progressFor(args),
-      }),
+    const folder = args.out ?? join("runs", "compare");
+    const rows = await aloneIn(folder, () =>
+      interruptible("go on by the same command", (signal) =>
+        withLanes(args, works, (gpus) =>
+          compare({
+            gpus,
+            entries: [first, ...others],
+            networks: args.networks,
+            baselines,
+            folder,
+            progress: progressFor(args),
+            signal,
+          }),
+        ),
+      ),
     );
     printResult(args, rows, () => formatTable(rows));
   },

@@ -7,6 +7,10 @@ import { openRunFolder, writeAtomic } from "../files.ts";
 import type { Progress } from "../progress.ts";
 import { recipeToYaml } from "../recipe-file.ts";
 import { RecipeError, teachingOf, type Recipe } from "../recipe.ts";
+import { makerOf } from "../resume/about.ts";
+import { hasCheckpoint, removeCheckpoints } from "../resume/checkpoint.ts";
+import { UnfinishedEvaluation } from "../resume/evaluation.ts";
+import { takeUp } from "../resume/folder.ts";
 import { beginRun, distil, openRun, teachersOf, type RunContext, type Work } from "../run.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import type { Baseline } from "./baselines.ts";
@@ -45,6 +49,8 @@ export interface CompareOptions {
   /** Each recipe has a run of its own below it, by its name. */
   readonly folder: string;
   readonly progress: Progress;
+  /** Stops the comparison where it can go on later; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Where a job is done, and who is told. */
@@ -55,7 +61,7 @@ type Job = (lane: Lane) => Promise<void>;
  * Distils by every recipe and returns the table's rows: the whole training set, then for each number
  * of images a class the other baselines and the distilled sets, each with all networks. Teachers that
  * recipes have in common are trained once. `results.json` in the folder has the rows that are known
- * so far.
+ * so far. A comparison of the same recipes that was cut off in the folder goes on.
  * @throws RecipeError when recipes are not of the same data and network; ModelError for a network that
  * there is not, or not for these images.
  */
@@ -67,7 +73,13 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
   const { recipe: own, model } = first.work;
   const networks = networkPool(pool, model.task, own);
   const folder = beginRun(options.folder);
-  const base = await openRun(gpus[0], first.work, folder, progress);
+  const ended = new AbortController();
+  const signals = [ended.signal, ...(options.signal ? [options.signal] : [])];
+  const signal = AbortSignal.any(signals);
+  const opened = await openRun(gpus[0], first.work, folder, progress);
+  const what = [makerOf(gpus[0].facts), opened.dataset.id, entries.map(({ work }) => work.recipe)];
+  const unfinished = new UnfinishedEvaluation(folder, what);
+  const base = { ...opened, signal, unfinished };
   const counts = [...new Set(entries.map(({ work }) => work.recipe.ipc))].sort((a, b) => a - b);
   const real = new Ordered<ResultRow[]>(1 + counts.length, () => save());
   const distilled = new Map<string, ResultRow[]>();
@@ -89,11 +101,15 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
     async (lane) => {
       const { name, work } = entry;
       const { recipe } = work;
-      const run = beginRun(join(folder, name));
+      const run = openRunFolder(join(folder, name));
+      const cut = hasCheckpoint(run, recipe);
+      if (!cut) beginRun(run);
       writeAtomic(join(run, "recipe.yaml"), recipeToYaml(recipe));
       recordData(run, work.source);
-      const context = await openRun(lane.gpu, work, run, lane.progress);
-      await distil(context, recipe, await teachers(entry, lane));
+      const context = { ...(await openRun(lane.gpu, work, run, lane.progress)), signal };
+      const followed = await teachers(entry, lane);
+      const resume = cut ? takeUp(run, recipe, lane.progress) : undefined;
+      await distil(context, recipe, followed, { resume });
       const file = distilledFor(run, work);
       const scored: ResultRow[] = [];
       for (const network of networks) {
@@ -146,12 +162,15 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
       );
     };
   // While one device trains the teachers, another has what needs none.
-  await work(gpus, progress, [
+  const jobs = [
     distilBy(first),
     scoreTheWhole,
     ...others.map(distilBy),
     ...counts.map(scoreSubsets),
-  ]);
+  ];
+  await work(gpus, progress, jobs, ended);
+  for (const { name, work } of entries) removeCheckpoints(join(folder, name), work.recipe);
+  unfinished.finish();
   return rows();
 }
 
@@ -173,15 +192,28 @@ class Ordered<T> {
   }
 }
 
-/** Does the jobs, each on the first device that is free. */
-async function work(gpus: readonly Gpu[], progress: Progress, jobs: readonly Job[]): Promise<void> {
+/** Does the jobs, each on the first device that is free; the first error ends all by `ended`. */
+async function work(
+  gpus: readonly Gpu[],
+  progress: Progress,
+  jobs: readonly Job[],
+  ended: AbortController,
+): Promise<void> {
   const left = [...jobs];
   const lanes = gpus.map(async (gpu, i) => {
     // One device's work is told of as it goes on; the others' when it is done.
     const lane = { gpu, progress: i === 0 ? progress : onlyConclusions(progress) };
-    for (let job = left.shift(); job; job = left.shift()) await job(lane);
+    try {
+      for (let job = left.shift(); job; job = left.shift()) {
+        ended.signal.throwIfAborted();
+        await job(lane);
+      }
+    } catch (error) {
+      ended.abort(error);
+    }
   });
   await Promise.all(lanes);
+  ended.signal.throwIfAborted();
 }
 
 /** What makes one teacher unlike another. */

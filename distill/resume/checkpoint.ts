@@ -136,6 +136,16 @@ export function earliestCheckpoint(folder: string, recipe: Recipe): Checkpoint |
   return undefined;
 }
 
+/** Whether there is a good checkpoint of the recipe. */
+export function hasCheckpoint(folder: string, recipe: Recipe): boolean {
+  try {
+    return lastCheckpoint(folder, recipe).checkpoint !== undefined;
+  } catch (error) {
+    if (error instanceof OtherRun) return false;
+    throw error;
+  }
+}
+
 /** Removes the checkpoints of a run. Throws `FileError`. */
 export function removeCheckpoints(folder: string, recipe: Pick<Recipe, "ipc">): void {
   for (const path of generations(folder, recipe).reverse()) {

@@ -11,6 +11,7 @@ import { createProgress } from "../../../distill/progress.ts";
 import { readRecipe, shippedRecipes } from "../../../distill/recipe-file.ts";
 import { resolveRecipe, type RecipeOverrides } from "../../../distill/recipe.ts";
 import { workOf } from "../../../distill/run.ts";
+import { contents } from "../../support/run-cli.ts";
 import { formatTable } from "../../../distill/evaluation/table.ts";
 
 let root: string;
@@ -65,6 +66,28 @@ it("compares recipes that share teachers, with the same files on one device and 
   expect(together.rows).toEqual(rows);
   for (const file of ["metrics.jsonl", "two/metrics.jsonl", "two/distilled-ipc2.safetensors"])
     expect(readFileSync(join(together.folder, file))).toEqual(readFileSync(join(folder, file)));
+});
+
+it("goes on after it was stopped, to the same files", async () => {
+  using gpu = await Gpu.open({ threads: "one" });
+  const entries = [await entry("a", {}), await entry("b", { lr_img: 0 })] as const;
+  const quiet = createProgress({ quiet: true });
+  const options = { gpus: [gpu] as const, entries: [...entries] as const };
+  const undisturbed = join(root, "undisturbed");
+  const rows = await compare({ ...options, folder: undisturbed, progress: quiet });
+  const folder = join(root, "stopped");
+  // Stops in the evaluations: of the first recipe's set, of the whole set, and of random images.
+  for (const piece of ["evaluate datm", "evaluate full", "evaluate random-soft"]) {
+    const stop = new AbortController();
+    const start = (label: string): void => {
+      if (label.startsWith(piece)) stop.abort(new Error("stopped"));
+    };
+    const progress = { ...quiet, start };
+    const { signal } = stop;
+    await expect(compare({ ...options, folder, progress, signal })).rejects.toThrow("stopped");
+  }
+  expect(await compare({ ...options, folder, progress: quiet })).toEqual(rows);
+  expect(contents(folder)).toEqual(contents(undisturbed));
 });
 
 it("refuses recipes of unlike networks, and one name twice", async () => {
