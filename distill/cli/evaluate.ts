@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { crc32 } from "node:zlib";
+import { shownShard } from "../cluster/shard.ts";
 import { describePreprocessing } from "../data/preprocess.ts";
 import { assess, type GivenSet } from "../evaluation/assess.ts";
+import { assessShare } from "../evaluation/divided.ts";
 import { BASELINES, NEED_TEACHERS, type Baseline } from "../evaluation/baselines.ts";
 import { networkPool } from "../evaluation/pool.ts";
 import { formatScores, robustScores } from "../evaluation/robust.ts";
@@ -16,14 +18,22 @@ import { aloneIn } from "../resume/folder.ts";
 import { teachersOf } from "../run.ts";
 import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
-import { commonOptions, lanesFor, progressFor, withSeedLanes } from "./options.ts";
+import {
+  commonOptions,
+  lanesFor,
+  progressFor,
+  shardFor,
+  shardOption,
+  withSeedLanes,
+  type ShardArguments,
+} from "./options.ts";
 import { checkAugmentation, toldOptions } from "./set-file.ts";
 import { overridesOf } from "./settings.ts";
 import { baselinesOf, baselinesOption, networksOption } from "./table-options.ts";
 import { subjectOf, taskOf, type Subject, type SubjectArguments } from "./subject.ts";
 import { UsageError } from "./usage.ts";
 
-interface EvaluateArguments extends SubjectArguments {
+interface EvaluateArguments extends SubjectArguments, ShardArguments {
   readonly networks: string;
   readonly baselines: string | undefined;
   readonly ipc: string | undefined;
@@ -78,9 +88,31 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
     );
   const folder = openRunFolder(subject.folder);
   const progress = progressFor(args);
+  const shard = shardFor(args);
   const assessed = (signal: AbortSignal): Promise<void> =>
     withSeedLanes(args, networks, plan, async ([gpu, ...beside]) => {
       const dataset = await subject.open(gpu, progress);
+      const place = { gpu, beside, folder, progress, dataset, signal };
+      const lanes = recipe && lanesFor(args, [{ recipe, source, model }], gpu);
+      const options = {
+        ...{ bench: place, plan, networks, own: own.network, sets, baselines, recipe },
+        ...{
+          ipcs: counts ?? subject.ipcs,
+          hard: args.hard || args.scores,
+          augmentations: args.scores,
+        },
+        advisers: { gpu, model, teachers: () => teachersOf({ ...place, lanes, model }, recipe!) },
+      };
+      if (shard) {
+        const { own: units, all } = await assessShare(options, shard);
+        const done = { folder, shard: shownShard(shard), units, of: all };
+        printResult(
+          args,
+          done,
+          () => `${shownShard(shard)}: its ${units} of ${all} units are in ${subject.folder}`,
+        );
+        return;
+      }
       const contents = sets.map(({ file, key }) => [key, checksumOf(file)]);
       const what = [
         makerOf(gpu.facts),
@@ -94,16 +126,9 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
         progress.log(
           `${folder}: goes on with an evaluation that was cut off, ${unfinished.known} results are known`,
         );
-      const bench = { gpu, beside, folder, progress, dataset, signal, unfinished };
-      const lanes = recipe && lanesFor(args, [{ recipe, source, model }], gpu);
       const { rows, notes } = await assess({
-        ...{ bench, plan, networks, own: own.network, sets, baselines, recipe },
-        ...{
-          ipcs: counts ?? subject.ipcs,
-          hard: args.hard || args.scores,
-          augmentations: args.scores,
-        },
-        advisers: { gpu, model, teachers: () => teachersOf({ ...bench, lanes, model }, recipe!) },
+        ...options,
+        bench: { ...place, unfinished },
         onRows: (so) => writeAtomic(join(folder, "results.json"), resultsJson(so)),
       });
       unfinished.finish();
@@ -114,7 +139,9 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
         return parts.filter((part) => part !== "").join("\n\n");
       });
     });
-  await aloneIn(folder, () => interruptible("go on by the same command", assessed));
+  const work = (): Promise<void> => interruptible("go on by the same command", assessed);
+  // Shards share a folder.
+  await (shard ? work() : aloneIn(folder, work));
 }
 
 /** Of what a set is, whatever it is called. */
@@ -133,7 +160,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
         ...{ type, requiresArg: type !== "boolean", alias: shortName(name) },
         group: "Protocol:",
       });
-    return commonOptions(toldOptions(yargs))
+    return shardOption(commonOptions(toldOptions(yargs)))
       .positional("subject", {
         type: "string",
         describe:

@@ -3,7 +3,10 @@ import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { gather, type Gathered } from "../cluster/gather.ts";
 import { forgetTasks } from "../cluster/tasks.ts";
-import { FileError } from "../files.ts";
+import { readWork } from "../cluster/work.ts";
+import { RowGatherer } from "../evaluation/divided.ts";
+import { formatTable, resultsJson } from "../evaluation/table.ts";
+import { FileError, writeAtomic } from "../files.ts";
 import { readTrajectory, type Teacher } from "../teachers/trajectory.ts";
 import { outputOptions, type OutputArguments } from "./output.ts";
 import { accuracyOf } from "./teach.ts";
@@ -49,14 +52,20 @@ export const gatherCommand: CommandModule<object, GatherArguments> = {
       .example("$0 gather runs/digits-teachers", "after teach in shards"),
   handler: ({ folder, json }) => {
     const teachers: Teacher[] = [];
-    const gathered = gather(folder, (unit) => {
-      teachers.push(readTrajectory(join(folder, `${unit}.safetensors`)));
+    const results = new RowGatherer();
+    const { command } = readWork(folder);
+    const gathered = gather(folder, (unit, result) => {
+      if (command === "evaluate") results.add(unit, result);
+      else teachers.push(readTrajectory(join(folder, `${unit}.safetensors`)));
     });
     if (json) console.log(JSON.stringify(gathered, null, 2));
     const problem = incomplete(folder, gathered);
     if (problem !== undefined) throw new FileError(problem);
     forgetTasks(folder);
-    if (!json)
-      console.log(`all ${gathered.units} teachers are in ${folder}, ${accuracyOf(teachers)}`);
+    const rows = results.rows();
+    if (command === "evaluate") writeAtomic(join(folder, "results.json"), resultsJson(rows));
+    if (json) return;
+    if (command === "evaluate") console.log(formatTable(rows));
+    else console.log(`all ${gathered.units} teachers are in ${folder}, ${accuracyOf(teachers)}`);
   },
 };

@@ -7,7 +7,13 @@ import { hardTargets, softTargets } from "../training/train.ts";
 import type { DistilledFile } from "../distilled.ts";
 import { BASELINES, type Baseline } from "./baselines.ts";
 import type { EvaluationPlan } from "./plan.ts";
-import { distilledCandidate, scoreRow, type Bench, type Candidate } from "./score.ts";
+import {
+  distilledCandidate,
+  scoreRow,
+  wholeCandidate,
+  type Bench,
+  type Candidate,
+} from "./score.ts";
 import { realSubsets, type Advisers } from "./subsets.ts";
 import type { ResultRow, RowKey, Variant } from "./table.ts";
 import { wholeRow } from "./whole.ts";
@@ -52,7 +58,7 @@ export interface Assessed {
  * @throws RangeError when a class has too few images; FileError when a teacher's file is damaged.
  */
 export async function assess(options: AssessOptions): Promise<Assessed> {
-  const { bench, plan, networks, own, sets, baselines, recipe } = options;
+  const { bench, plan, networks, own, baselines, recipe } = options;
   const rows: ResultRow[] = [];
   const notes: string[] = [];
   const add = (row: ResultRow): void => {
@@ -69,13 +75,33 @@ export async function assess(options: AssessOptions): Promise<Assessed> {
     if (cached.length > 0)
       notes.push(`whole training set: from the cache for ${cached.join(", ")}`);
   }
-  const ipcs = new Set([...options.ipcs, ...sets.map(({ file }) => file.meta.ipc)]);
-  for (const ipc of [...ipcs].sort((a, b) => a - b)) {
+  for (const ipc of countsOf(options)) {
     for (const candidate of await candidatesOf(options, ipc))
       for (const model of networks) add(await scoreRow(bench, plan, model, candidate, own));
   }
   return { rows, notes };
 }
+
+/** A set and a network that is trained on it: a row. */
+export interface Pair {
+  readonly candidate: Candidate;
+  readonly model: Model;
+}
+
+/** All rows that {@link assess} would have, in its order. Throws as it does. */
+export async function pairsOf(options: AssessOptions): Promise<Pair[]> {
+  const { bench, networks, baselines, recipe } = options;
+  const whole = baselines.includes("full") && recipe ? [wholeCandidate(bench, recipe)] : [];
+  const others: Candidate[] = [];
+  for (const ipc of countsOf(options)) others.push(...(await candidatesOf(options, ipc)));
+  return [...whole, ...others].flatMap((candidate) =>
+    networks.map((model) => ({ candidate, model })),
+  );
+}
+
+/** Images a class, ascending. */
+const countsOf = ({ ipcs, sets }: AssessOptions): number[] =>
+  [...new Set([...ipcs, ...sets.map(({ file }) => file.meta.ipc)])].sort((a, b) => a - b);
 
 /** Everything that is scored with so many images a class. */
 async function candidatesOf(

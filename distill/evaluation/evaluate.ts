@@ -92,10 +92,36 @@ export async function evaluate(
   random: Random,
   report: EvaluationReport = () => undefined,
 ): Promise<Evaluation> {
-  const { seeds, batch, augmentation = [] } = settings;
   const confusions: Confusion[] = [];
+  await evaluateSeeds(gpus instanceof Gpu ? [gpus] : gpus, model, setOf, {
+    ...{ dataset, settings, random, report },
+    seeds: Array.from({ length: settings.seeds }, (_, seed) => seed),
+    onSeed: (seed, confusion) => void (confusions[seed] = confusion),
+  });
+  return { ...summarise(confusions.map(accuracyOf)), confusion: addConfusions(confusions) };
+}
+
+export interface SeedsOptions {
+  readonly dataset: Dataset;
+  readonly settings: Protocol & Pick<EvaluationSettings, "augmentation">;
+  readonly random: Random;
+  /** Which seeds. */
+  readonly seeds: readonly number[];
+  readonly report: EvaluationReport;
+  /** Is given the confusion matrix `[K, K]` of each seed when it is done. */
+  readonly onSeed: (seed: number, confusion: Confusion) => void;
+}
+
+/** Some of the seeds of {@link evaluate}. */
+export async function evaluateSeeds(
+  gpus: readonly [Gpu, ...Gpu[]],
+  model: Model,
+  setOf: (seed: number) => TrainingSet,
+  { dataset, settings, random, seeds, report, onSeed }: SeedsOptions,
+): Promise<void> {
+  const { batch, augmentation = [] } = settings;
   const finished: number[] = [];
-  const queue = Array.from({ length: seeds }, (_, seed) => seed).values();
+  const queue = seeds.values();
   const ended = new AbortController();
   let epochs = 0;
   const lane = async (gpu: Gpu): Promise<void> => {
@@ -111,16 +137,15 @@ export async function evaluate(
           report(epochs, finished);
         });
         const confusion = await tested(trainer, dataset);
-        confusions[seed] = confusion;
         finished.push(accuracyOf(confusion));
+        onSeed(seed, confusion);
       }
     } catch (error) {
       ended.abort(error);
     }
   };
-  await Promise.all((gpus instanceof Gpu ? [gpus] : gpus.slice(0, seeds)).map(lane));
+  await Promise.all(gpus.slice(0, seeds.length).map(lane));
   ended.signal.throwIfAborted();
-  return { ...summarise(confusions.map(accuracyOf)), confusion: addConfusions(confusions) };
 }
 
 async function tested(trainer: Trainer, { test, classes }: Dataset): Promise<Confusion> {

@@ -38,7 +38,7 @@ describe("a submission", () => {
 
   it("knows the folder that its tasks share, and refuses what says none", () => {
     expect(sharedFolder(["teach", "digits", "--out", "t"])).toBe("t");
-    expect(sharedFolder(["compare", "a.yaml", "--out=t"])).toBe("t");
+    expect(sharedFolder(["teach", "digits", "--out=t"])).toBe("t");
     expect(sharedFolder(["evaluate", "--quiet", "runs/a"])).toBe("runs/a");
     expect(() => sharedFolder(["teach", "digits"])).toThrow(
       new SubmissionError("submit: teach must say by --out which folder its tasks share, got none"),
