@@ -1,18 +1,22 @@
 /** @file Files that are there whole or not at all, and disk errors as one clear sentence. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
   existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from "node:fs";
+import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
+
+import { isAlive } from "./alive.ts";
 
 /** A file or folder that can't be used; the message is one sentence that names it. */
 export class FileError extends Error {
@@ -94,7 +98,8 @@ export class FileUnderWay implements Disposable {
 
 /**
  * Creates the folder (and those above it) where missing, proves by a trial file that it can be
- * written, and returns its absolute path. Throws `FileError`.
+ * written, removes what killed processes left half-written in it and in the folders right below, and
+ * returns its absolute path. Throws `FileError`.
  */
 export function openRunFolder(path: string): string {
   const folder = resolve(path);
@@ -104,6 +109,9 @@ export function openRunFolder(path: string): string {
     // access(2) says yes to root on a full or read-only disk; only writing tells.
     writeSynced(trial, Buffer.from("potstill"));
     rmSync(trial);
+    const below = readdirSync(folder, { withFileTypes: true });
+    removeLeftovers(folder);
+    for (const entry of below) if (entry.isDirectory()) removeLeftovers(join(folder, entry.name));
   } catch (cause) {
     removeQuietly(trial);
     throw fileError(path, "writable", cause);
@@ -166,8 +174,29 @@ function createFolder(folder: string): void {
   }
 }
 
+/** What temporary files of this machine's processes begin with: others may share the folder. */
+const HERE = `.potstill-${createHash("sha256").update(hostname()).digest("hex").slice(0, 8)}-`;
+
 function temporaryIn(folder: string): string {
-  return join(folder, `.potstill-${randomBytes(6).toString("hex")}.tmp`);
+  return join(folder, `${HERE}${process.pid}-${randomBytes(6).toString("hex")}.tmp`);
+}
+
+/** Removes temporary files of processes of this machine that are no more. */
+function removeLeftovers(folder: string): void {
+  for (const name of namesIn(folder)) {
+    if (!name.startsWith(HERE)) continue;
+    const pid = Number(/^(\d+)-[0-9a-f]+\.tmp$/.exec(name.slice(HERE.length))?.[1]);
+    if (pid > 0 && pid !== process.pid && !isAlive(pid)) removeQuietly(join(folder, name));
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // One that may not be read is none of ours.
+    return [];
+  }
 }
 
 function writeWhole(file: number, content: Uint8Array, at: number): void {

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 
+import { isAlive } from "../alive.ts";
 import { FileError, fileError } from "../files.ts";
 
 /** Who holds a lock. */
@@ -83,15 +84,6 @@ function isGone({ pid, host, begun }: Holder): boolean {
   if (pid < 1 || !isAlive(pid)) return true;
   const now = begunOf(pid);
   return now !== undefined && begun !== "" && now !== begun;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "EPERM";
-  }
 }
 
 /** When a process began, in ticks since the machine did; only Linux tells. */

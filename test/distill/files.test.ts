@@ -1,4 +1,5 @@
 /** @file Atomic writes leave all or nothing, and disk errors become sentences. */
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -17,6 +18,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   fileError,
   FileError,
+  FileUnderWay,
   openRunFolder,
   proveWritable,
   readBytes,
@@ -170,6 +172,25 @@ describe("fileError", () => {
   it("leaves a FileError and an error of the program as they are", () => {
     for (const error of [new FileError("said already"), new TypeError("a bug")]) {
       expect(fileError("a", "readable", error)).toBe(error);
+    }
+  });
+});
+
+describe("what a killed process left half-written", () => {
+  it("is removed when the folder is opened, and of living processes nothing", () => {
+    const below = join(folder, "below");
+    openRunFolder(below);
+    const gone = spawnSync(process.execPath, ["-e", ""]).pid;
+    for (const at of [folder, below]) {
+      using living = new FileUnderWay(join(at, "a.bin"));
+      living.write(Uint8Array.of(1));
+      const [own] = readdirSync(at).filter((name) => name.startsWith(".potstill-"));
+      const left = own!.replace(`-${process.pid}-`, `-${gone}-`);
+      const elsewhere = left.replace(/^\.potstill-[0-9a-f]+/, ".potstill-00000000");
+      for (const name of [left, elsewhere, ".potstill-notes"]) writeFileSync(join(at, name), "x");
+      openRunFolder(folder);
+      const names = readdirSync(at).filter((name) => name.startsWith(".potstill-"));
+      expect(names).toEqual([own, elsewhere, ".potstill-notes"].sort());
     }
   });
 });
