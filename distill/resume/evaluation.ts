@@ -1,9 +1,10 @@
 /**
  * @file An evaluation under way: the results of what is scored are kept in the folder until all are known,
- * so that one that was cut off goes on, and leaves what one leaves that was not.
+ * so that one that was cut off goes on, and leaves what one leaves that was not. Of one that is complete
+ * it is kept where its metrics are: done again, it replaces them.
  */
 import { createHash } from "node:crypto";
-import { existsSync, rmSync, statSync, truncateSync } from "node:fs";
+import { existsSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 
@@ -18,6 +19,8 @@ const content = z.object({
   id: z.string(),
   /** Length of the metrics before it, in bytes. */
   metrics: z.int().min(0),
+  /** Length of the metrics with it, once it is complete. */
+  end: z.int().min(0).optional(),
   results: z.record(z.string(), z.json()),
 });
 type Content = z.infer<typeof content>;
@@ -30,17 +33,20 @@ export class UnfinishedEvaluation {
   private readonly asked = new Map<string, number>();
 
   /**
-   * Takes up what is known of an evaluation of `what`, everything that its results depend on; what
-   * one that was cut off has added to the metrics is cut off, too. Throws `FileError`.
+   * Takes up what is known of an evaluation of `what`, everything that its results depend on. What one
+   * that was cut off has added to the metrics is cut off, too; so is what the same one added that was
+   * complete, if it came last. Throws `FileError`.
    */
   constructor(folder: string, what: unknown) {
     this.folder = folder;
     const id = createHash("sha256").update(JSON.stringify(what)).digest("hex");
     const found = this.read();
-    const metrics = found ? this.cut(found.metrics) : this.bytes();
+    const same = found?.id === id;
+    const again = found && (found.end === undefined || (same && found.end === this.bytes()));
+    const metrics = again ? this.cut(found.metrics) : this.bytes();
     this.content = {
       ...{ format: "potstill-unfinished-evaluation 1", id, metrics },
-      results: found?.id === id ? found.results : {},
+      results: same ? found.results : {},
     };
     this.write();
   }
@@ -68,11 +74,8 @@ export class UnfinishedEvaluation {
 
   /** The evaluation is complete, and its results are where they belong. Throws `FileError`. */
   finish(): void {
-    try {
-      rmSync(this.path, { force: true });
-    } catch (cause) {
-      throw fileError(this.path, "writable", cause);
-    }
+    this.content = { ...this.content, results: {}, end: this.bytes() };
+    this.write();
   }
 
   private get path(): string {

@@ -1,12 +1,5 @@
 /** @file An evaluation that was cut off: what is known is not done again, and metrics are as if nothing had happened. */
-import {
-  appendFileSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -55,10 +48,22 @@ describe("an evaluation", () => {
     expect(worked).toEqual(["z"]);
     expect(results.slice(0, 2)).toEqual(first.results);
     again.finish();
-    expect(existsSync(join(folder, "evaluation.json"))).toBe(false);
-    // The next one is new, after the lines of this one.
-    expect(new UnfinishedEvaluation(folder, "a").known).toBe(0);
+    // Another one is new, after the lines of this one.
+    expect(new UnfinishedEvaluation(folder, "b").known).toBe(0);
     expect(readFileSync(metrics, "utf8")).toBe("before\nz\n");
+  });
+
+  it("replaces its lines where it is done again, unless others came after them", async () => {
+    for (let time = 0; time < 2; time++) {
+      const evaluation = new UnfinishedEvaluation(folder, "a");
+      expect([evaluation.known, readFileSync(metrics, "utf8")]).toEqual([0, "before\n"]);
+      await ask(evaluation, ["x"]);
+      evaluation.finish();
+      expect(readFileSync(metrics, "utf8")).toBe("before\nx\n");
+    }
+    appendFileSync(metrics, "after\n");
+    expect((await ask(new UnfinishedEvaluation(folder, "a"), ["x"])).worked).toEqual(["x"]);
+    expect(readFileSync(metrics, "utf8")).toBe("before\nx\nafter\nx\n");
   });
 
   it("of other things begins anew, without what the other has left", async () => {
