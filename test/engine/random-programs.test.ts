@@ -18,7 +18,7 @@ import { runReference } from "../support/reference.ts";
 import { buildProgram, isExact, recipes, type RandomProgram, type Recipe } from "./random-graph.ts";
 
 /** More by hand: `POTSTILL_FUZZ_RUNS=5000 npx vitest run test/engine/random-programs.test.ts`. */
-const RUNS = Number(process.env["POTSTILL_FUZZ_RUNS"] ?? 60);
+const RUNS = Number(process.env["POTSTILL_FUZZ_RUNS"] ?? 30);
 const SEED = Number(process.env["POTSTILL_FUZZ_SEED"] ?? 1);
 const TIMEOUT_MS = 60_000 + 5_000 * RUNS;
 
