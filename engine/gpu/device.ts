@@ -141,7 +141,9 @@ export class Gpu implements Disposable {
     const device = await openDevice(choice.root, choice.adapter);
     const facts = factsOf(choice, device, { checks, precision });
     // lavapipe alone compiles when it first dispatches; a profiler is to see what there is to see.
-    const helps = facts.kind === "lavapipe" && availableParallelism() > 1 && !profiler;
+    // A process that is ended from within while a helper compiles may abort: tests switch helpers off.
+    const allowed = process.env["POTSTILL_AHEAD"] !== "0";
+    const helps = allowed && facts.kind === "lavapipe" && availableParallelism() > 1 && !profiler;
     const ahead = helps ? new Ahead(() => Gpu.open(options)) : undefined;
     return new Gpu(device, facts, profiler, ahead);
   }
