@@ -17,7 +17,6 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
-    env: { POTSTILL_AHEAD: "0" },
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -90,6 +90,10 @@ const USEFUL_FEATURES = [
 
 /** What `create()` returned, of every living device: collected before its device, it takes the process down. */
 const roots = new Map<GPUDevice, GPU>();
+// So does a device that works while the process ends from within.
+process.on("exit", () => {
+  for (const device of roots.keys()) device.destroy();
+});
 
 /** Devices whose one thread has a core of its own. */
 const single = new Set<GPUDevice>();
@@ -141,9 +145,7 @@ export class Gpu implements Disposable {
     const device = await openDevice(choice.root, choice.adapter);
     const facts = factsOf(choice, device, { checks, precision });
     // lavapipe alone compiles when it first dispatches; a profiler is to see what there is to see.
-    // A process that is ended from within while a helper compiles may abort: tests switch helpers off.
-    const allowed = process.env["POTSTILL_AHEAD"] !== "0";
-    const helps = allowed && facts.kind === "lavapipe" && availableParallelism() > 1 && !profiler;
+    const helps = facts.kind === "lavapipe" && availableParallelism() > 1 && !profiler;
     const ahead = helps ? new Ahead(() => Gpu.open(options)) : undefined;
     return new Gpu(device, facts, profiler, ahead);
   }

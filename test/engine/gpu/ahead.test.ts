@@ -10,7 +10,6 @@ import { Gpu, interpret, mul, Program, sum, variable, type Tensor } from "../../
 let cache: string;
 const before = process.env["MESA_SHADER_CACHE_DIR"];
 beforeAll(() => {
-  delete process.env["POTSTILL_AHEAD"];
   cache = mkdtempSync(join(tmpdir(), "potstill-ahead-"));
   process.env["MESA_SHADER_CACHE_DIR"] = cache;
 });
