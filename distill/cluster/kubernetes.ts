@@ -13,7 +13,7 @@ export interface KubernetesSubmission extends Submission {
 }
 
 /** Where the shared volume is in every container; commands start there. */
-const MOUNT = "/work";
+const MOUNT = "/mnt/potstill";
 /** Seconds between the signal and the end: work saves within 10. */
 const GRACE = 60;
 /** How often a task may fail by itself; those whose node was taken away don't count. */
