@@ -5,7 +5,8 @@ import { match } from "./matching/match.ts";
 import type { Recipe } from "./recipe.ts";
 import { teacherStrategy, strategiesOf, type Strategy } from "./training/strategy.ts";
 import type { GsamSettings } from "./training/optimiser.ts";
-import { softTargets, Trainer, type TrainingSet } from "./training/train.ts";
+import { Trainer, type TrainingSet } from "./training/train.ts";
+import { softTargets } from "./labels.ts";
 
 /** Times in ms. */
 export type Estimate = Readonly<Record<"teachers" | "matching" | "evaluation", number>>;

@@ -1,9 +1,8 @@
 /** @file Sets assessed: networks by networks, beside the baselines, as the rows of one table. */
 import type { Model } from "../../models/index.ts";
-import { likeliest } from "../labels.ts";
+import { hardTargets, predictedClasses, softTargets } from "../labels.ts";
 import type { Recipe } from "../recipe.ts";
 import { DSA_STRATEGY, parseStrategy } from "../training/strategy.ts";
-import { hardTargets, softTargets } from "../training/train.ts";
 import type { DistilledFile } from "../distilled.ts";
 import { BASELINES, type Baseline } from "./baselines.ts";
 import type { EvaluationPlan } from "./plan.ts";
@@ -133,10 +132,10 @@ function hasSoftLabels({ labels, meta }: GivenSet["file"]): boolean {
   return false;
 }
 
-/** The set with the likeliest class as the label of each image. */
+/** The set with the predictedClasses class as the label of each image. */
 function hardened({ labels, meta }: GivenSet["file"], { key, own, setOf }: Candidate): Candidate {
   const classes = meta.classes.length;
-  const set = { ...setOf(0), targets: hardTargets(likeliest(labels, classes), classes) };
+  const set = { ...setOf(0), targets: hardTargets(predictedClasses(labels, classes), classes) };
   return { key: { ...key, variant: "hard" }, ...(own && { own }), setOf: () => set };
 }
 

@@ -1,7 +1,8 @@
 /** @file What a distilled set is compared with: real images, some of them or all. */
 import type { Dataset } from "../data/dataset.ts";
 import type { MatchingMethod } from "../matching/methods.ts";
-import { hardTargets, softTargets, type TrainingSet } from "../training/train.ts";
+import { type TrainingSet } from "../training/train.ts";
+import { hardTargets, softTargets } from "../labels.ts";
 
 /** Baselines, in the order of a table. */
 export const BASELINES = ["full", "random", "random-soft", "herding", "k-center"] as const;

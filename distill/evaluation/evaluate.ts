@@ -3,7 +3,8 @@ import { Gpu, type Random } from "../../engine/index.ts";
 import { initialise, type Model } from "../../models/index.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Strategy } from "../training/strategy.ts";
-import { minibatches, predictedClasses, Trainer, type TrainingSet } from "../training/train.ts";
+import { minibatches, Trainer, type TrainingSet } from "../training/train.ts";
+import { predictedClasses } from "../labels.ts";
 import { accuracyOf, addConfusions, confusionMatrix, type Confusion } from "./confusion.ts";
 
 /** How a network is trained on a small set, but for its seed. */

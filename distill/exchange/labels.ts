@@ -3,18 +3,18 @@ import type { FloatTensor } from "../bundle.ts";
 import type { DistilledFile } from "../distilled.ts";
 import { numericArray, type NumericArray } from "../formats/array.ts";
 import { refusing } from "../formats/source.ts";
-import { classLogits, EXACT, likeliest } from "../labels.ts";
+import { classLogits, EXACT, predictedClasses } from "../labels.ts";
 
-/** The likeliest class of each image, int64 `[N]`. */
+/** The predictedClasses class of each image, int64 `[N]`. */
 export function classArray({ labels, meta }: DistilledFile): NumericArray {
-  const classes = likeliest(labels, meta.classes.length);
+  const classes = predictedClasses(labels, meta.classes.length);
   return numericArray("int64", [classes.length], Float64Array.from(classes));
 }
 
 /** The set with labels that leave no doubt. */
 export function hardened(file: DistilledFile): DistilledFile {
   const classes = file.meta.classes.length;
-  return { ...file, labels: classLogits(likeliest(file.labels, classes), classes, EXACT) };
+  return { ...file, labels: classLogits(predictedClasses(file.labels, classes), classes, EXACT) };
 }
 
 /**

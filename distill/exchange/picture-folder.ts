@@ -18,7 +18,7 @@ import { numericArray } from "../formats/array.ts";
 import { csvLine, parseCsv } from "../formats/csv.ts";
 import { decodeNpz, encodeNpz } from "../formats/npy.ts";
 import { refusing } from "../formats/source.ts";
-import { classLogits, EXACT, likeliest } from "../labels.ts";
+import { classLogits, EXACT, predictedClasses } from "../labels.ts";
 import { floatTensor } from "./labels.ts";
 import type { Told } from "./published-set.ts";
 
@@ -50,7 +50,7 @@ export function writePictureFolder(
   }
   const { classes } = meta;
   const raw = toPixels(images, meta.preprocessing, { channels, height, width });
-  const numbers = likeliest(labels, classes.length);
+  const numbers = predictedClasses(labels, classes.length);
   const seen = new Uint32Array(classes.length);
   const logits = hard ? [] : classes.map((_, k) => `logit_${k}`);
   let lines = csvLine(["file", "label", "class", ...logits]);

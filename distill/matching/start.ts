@@ -1,8 +1,8 @@
 /** @file The synthetic set before it is optimised: which images, and their soft labels (DATM.md §4). */
 import type { Random } from "../../engine/index.ts";
 import type { Dataset } from "../data/dataset.ts";
-import { classLogits, EXACT } from "../labels.ts";
-import { predictedClasses, type Trainer } from "../training/train.ts";
+import { classLogits, EXACT, predictedClasses } from "../labels.ts";
+import { type Trainer } from "../training/train.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 
 /** Images with label logits: N = ipc · K rows, class by class. */

@@ -11,7 +11,8 @@ import { heldOutShare, keptEpochs, type Teaching } from "../recipe.ts";
 import { rowBytes, type SnapshotSizes } from "./recorder.ts";
 import { strategyText, teacherStrategy } from "../training/strategy.ts";
 import { difference, storedEpochs, type TeacherKind } from "./teacher-meta.ts";
-import { accuracy, minibatches, Trainer, type TrainerState } from "../training/train.ts";
+import { minibatches, Trainer, type TrainerState } from "../training/train.ts";
+import { accuracy } from "../labels.ts";
 import { readTrajectory, teacherFile, TrajectoryBuffer } from "./trajectory.ts";
 import { removeUnfinished, UnfinishedTeacher } from "./unfinished.ts";
 

@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 
 import { Random } from "../../engine/index.ts";
 import { buildModel, initialise } from "../../models/index.ts";
-import { softTargets, Trainer, type TrainingSet } from "../../distill/training/train.ts";
+import { Trainer, type TrainingSet } from "../../distill/training/train.ts";
+import { softTargets } from "../../distill/labels.ts";
 import { relativeError } from "../golden/fill.ts";
 import { sharedGpu } from "../support/gpu.ts";
 

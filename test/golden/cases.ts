@@ -9,7 +9,8 @@ import {
 } from "../../engine/index.ts";
 import { splitParameters } from "../../models/index.ts";
 import { studentProcedures, type GradientKind } from "../../distill/matching/student.ts";
-import { hardTargets, minibatches, Trainer } from "../../distill/training/train.ts";
+import { minibatches, Trainer } from "../../distill/training/train.ts";
+import { hardTargets } from "../../distill/labels.ts";
 import { backwards, forwards, minibatchTables, runAll } from "../../distill/matching/unroll.ts";
 import { augmentCase } from "./augmentation.ts";
 import { digestError, fill, relativeError, worstError, type Digest } from "./fill.ts";

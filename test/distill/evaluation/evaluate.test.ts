@@ -10,13 +10,8 @@ import {
   summarise,
   type EvaluationSettings,
 } from "../../../distill/evaluation/evaluate.ts";
-import {
-  accuracy,
-  hardTargets,
-  minibatches,
-  Trainer,
-  type TrainingSet,
-} from "../../../distill/training/train.ts";
+import { minibatches, Trainer, type TrainingSet } from "../../../distill/training/train.ts";
+import { accuracy, hardTargets } from "../../../distill/labels.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 
 describe("a summary of accuracies", () => {

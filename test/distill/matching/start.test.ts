@@ -16,7 +16,8 @@ import {
   startingSet,
   teacherLogits,
 } from "../../../distill/matching/start.ts";
-import { hardTargets, Trainer } from "../../../distill/training/train.ts";
+import { Trainer } from "../../../distill/training/train.ts";
+import { hardTargets } from "../../../distill/labels.ts";
 import { writeTrajectory } from "../../../distill/teachers/recorder.ts";
 import { teacherFile, TrajectoryBuffer } from "../../../distill/teachers/trajectory.ts";
 import { sharedGpu } from "../../support/gpu.ts";

@@ -22,7 +22,8 @@ import { normalise } from "../../../distill/data/preprocess.ts";
 import { FileError } from "../../../distill/files.ts";
 import type { Progress } from "../../../distill/progress.ts";
 import { resolveTeaching, type Teaching } from "../../../distill/recipe.ts";
-import { accuracy, Trainer } from "../../../distill/training/train.ts";
+import { Trainer } from "../../../distill/training/train.ts";
+import { accuracy } from "../../../distill/labels.ts";
 import {
   givenTeachers,
   teach,

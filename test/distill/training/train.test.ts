@@ -19,15 +19,8 @@ import {
   splitParameters,
   type Model,
 } from "../../../models/index.ts";
-import {
-  accuracy,
-  hardTargets,
-  minibatches,
-  predictedClasses,
-  softTargets,
-  Trainer,
-  type TrainingSet,
-} from "../../../distill/training/train.ts";
+import { minibatches, Trainer, type TrainingSet } from "../../../distill/training/train.ts";
+import { accuracy, hardTargets, predictedClasses, softTargets } from "../../../distill/labels.ts";
 import { augment, drawRows, ROW } from "../../../distill/training/augment.ts";
 import { DSA_STRATEGY, parseStrategy } from "../../../distill/training/strategy.ts";
 import type { GsamSettings, SgdSettings } from "../../../distill/training/optimiser.ts";
