@@ -28,11 +28,19 @@ export interface BundleForm<T> {
 }
 
 const rule = {
+  text: { error: "text" },
+  names: { error: "a list of names" },
+  count: { error: "a whole number from 1" },
   numbers: { error: "a list of numbers" },
   number: { error: "a number" },
   kind: { error: "normalise or zca" },
 };
 const numbers = z.array(z.number(rule.numbers), rule.numbers).readonly();
+
+/** What metadata of more than one kind are. */
+export const textField = z.string(rule.text);
+export const namesField = z.array(z.string(rule.names), rule.names).min(1, rule.names).readonly();
+export const countField = z.int(rule.count).min(1, rule.count);
 
 /** What metadata say of a preprocessing: of a whitening, its matrices are tensors. */
 export const preprocessingSchema = z.discriminatedUnion(

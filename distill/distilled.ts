@@ -2,13 +2,16 @@
 import { z } from "zod";
 
 import {
+  countField,
   fromMetadata,
+  namesField,
   PREPROCESSING_KEYS,
   preprocessingOf,
   preprocessingParts,
   preprocessingSchema,
   readBundle,
   tensorOf,
+  textField,
   toMetadata,
   writeBundle,
   type Bundle,
@@ -20,29 +23,24 @@ import { FileError } from "./files.ts";
 import type { DistilledSet } from "./matching/match.ts";
 
 const rule = {
-  text: { error: "text" },
-  texts: { error: "a list of names" },
-  count: { error: "a whole number from 1" },
   seed: { error: "a whole number" },
   chosenOn: { error: "held-out or test" },
   accuracy: { error: "mean and std in 0..1 and a number of seeds" },
 };
-const text = z.string(rule.text);
-const count = z.int(rule.count).min(1, rule.count);
 const fraction = z.number(rule.accuracy).min(0, rule.accuracy).max(1, rule.accuracy);
 
 const describedSchema = z.object({
-  dataset: text,
+  dataset: textField,
   /** Names, in the order of the label logits. */
-  classes: z.array(z.string(rule.texts), rule.texts).min(1, rule.texts).readonly(),
+  classes: namesField,
   /** Images a class. */
-  ipc: count,
-  network: text,
-  width: count,
+  ipc: countField,
+  network: textField,
+  width: countField,
   /** Of the recipe; not told by sets that others made. */
   seed: z.int(rule.seed).optional(),
   /** The augmentation that it was made with and is to be trained with, as a recipe names it. */
-  augmentation: text,
+  augmentation: textField,
   /** Which images it was chosen on, where evaluations chose the best set of a run. */
   chosenOn: z.enum(["held-out", "test"], rule.chosenOn).optional(),
   /** Test accuracy of networks trained on it, where that was measured. */

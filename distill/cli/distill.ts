@@ -20,6 +20,7 @@ import { despiteLoss } from "../resume/lost.ts";
 import { earlierTeachers } from "../teachers/earlier.ts";
 import { checkTeachers } from "../teachers/teacher.ts";
 import {
+  checkpointOption,
   commonOptions,
   dataFrom,
   lanesFor,
@@ -79,11 +80,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
           default: false,
           describe: "Replace the run that is in the folder; its teachers are kept if they fit",
         })
-        .option("checkpoint-every", {
-          type: "number",
-          requiresArg: true,
-          describe: "Iterations from one checkpoint to the next [as many as take 10 s]",
-        })
+        .option("checkpoint-every", checkpointOption)
         .option("dry-run", {
           type: "boolean",
           default: false,

@@ -8,6 +8,7 @@ import { RowGatherer } from "../evaluation/divided.ts";
 import { formatTable, resultsJson } from "../evaluation/table.ts";
 import { FileError, writeAtomic } from "../files.ts";
 import { readTrajectory, type Teacher } from "../teachers/trajectory.ts";
+import { sharedFolder } from "./options.ts";
 import { outputOptions, type OutputArguments } from "./output.ts";
 import { accuracyOf } from "./teach.ts";
 
@@ -44,11 +45,7 @@ export const gatherCommand: CommandModule<object, GatherArguments> = {
   describe: "Check that divided work is complete, and put its results together",
   builder: (yargs) =>
     outputOptions(yargs)
-      .positional("folder", {
-        type: "string",
-        demandOption: true,
-        describe: "Folder that the shards write to",
-      })
+      .positional("folder", sharedFolder)
       .example("$0 gather runs/digits-teachers", "after teach in shards"),
   handler: ({ folder, json }) => {
     const teachers: Teacher[] = [];

@@ -64,6 +64,20 @@ export function commonOptions<T>(yargs: Argv<T>): Argv<T & CommonArguments> {
   return outputOptions(dataOption(adapterOptions(yargs)));
 }
 
+/** `--checkpoint-every`. */
+export const checkpointOption = {
+  type: "number",
+  requiresArg: true,
+  describe: "Iterations from one checkpoint to the next [as many as take 10 s]",
+} as const;
+
+/** The positional `folder` of commands that look at divided work. */
+export const sharedFolder = {
+  type: "string",
+  demandOption: true,
+  describe: "Folder that the shards write to",
+} as const;
+
 export interface ShardArguments {
   readonly shard: string | undefined;
 }

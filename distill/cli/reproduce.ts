@@ -11,7 +11,7 @@ import { recipeId } from "../resume/checkpoint.ts";
 import { runState } from "../resume/folder.ts";
 import { closest } from "../spelling.ts";
 import { carryThrough, flags, type DistillArguments } from "./distill.ts";
-import { commonOptions } from "./options.ts";
+import { checkpointOption, commonOptions } from "./options.ts";
 import { printResult } from "./output.ts";
 import { overridesOf, recipeOptions, teachersFlag, workFor } from "./settings.ts";
 import { UsageError } from "./usage.ts";
@@ -67,11 +67,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
           requiresArg: true,
           describe: "Folder of the run [runs/reproduce-<name>]",
         })
-        .option("checkpoint-every", {
-          type: "number",
-          requiresArg: true,
-          describe: "Iterations from one checkpoint to the next [as many as take 10 s]",
-        }),
+        .option("checkpoint-every", checkpointOption),
     )
       .example("$0 reproduce cifar-10-ipc1", "the published settings, to the number of the paper")
       .example(

@@ -2,6 +2,7 @@
 import type { CommandModule } from "yargs";
 import { statusOf, type Status } from "../cluster/status.ts";
 import { formatTime } from "../progress.ts";
+import { sharedFolder } from "./options.ts";
 import { outputOptions, printResult, type OutputArguments } from "./output.ts";
 
 interface StatusArguments extends OutputArguments {
@@ -32,11 +33,7 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
   describe: "Say what of divided work is done, running and failed, and when it will end",
   builder: (yargs) =>
     outputOptions(yargs)
-      .positional("folder", {
-        type: "string",
-        demandOption: true,
-        describe: "Folder that the shards write to",
-      })
+      .positional("folder", sharedFolder)
       .example("$0 status runs/digits-teachers", "while teach runs in shards"),
   handler: (args) => {
     const status = statusOf(args.folder);

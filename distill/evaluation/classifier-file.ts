@@ -4,13 +4,16 @@ import { z } from "zod";
 import { sizeOf } from "../../engine/index.ts";
 import { buildModel, type Model, type Parameter } from "../../models/index.ts";
 import {
+  countField,
   fromMetadata,
+  namesField,
   PREPROCESSING_KEYS,
   preprocessingOf,
   preprocessingParts,
   preprocessingSchema,
   readBundle,
   tensorOf,
+  textField,
   toMetadata,
   writeBundle,
   type Bundle,
@@ -21,20 +24,17 @@ import { DataError, type ImageShape } from "../data/dataset.ts";
 import type { Preprocessing } from "../data/preprocess.ts";
 import type { NetworkState } from "../training/predict.ts";
 
-const text = z.string({ error: "text" });
-const names = { error: "a list of names" };
-const count = z.int({ error: "a whole number from 1" }).min(1, { error: "a whole number from 1" });
 const shape = { error: "[C, H, W]" };
 const how = { error: "how it was trained" };
 const number = z.number(how);
 
 const describedSchema = z.object({
   /** Of the distilled set that it was trained on. */
-  dataset: text,
+  dataset: textField,
   /** Names, in the order of the logits. */
-  classes: z.array(z.string(names), names).min(1, names).readonly(),
-  network: text,
-  width: count,
+  classes: namesField,
+  network: textField,
+  width: countField,
   /** Of the images that it takes, [C, H, W]. */
   images: z.tuple([z.int(shape).min(1), z.int(shape).min(1), z.int(shape).min(1)], shape),
   training: z
