@@ -17,9 +17,9 @@ export default {
   treatValidationWarningsAsErrors: true,
   intentionallyNotExported: [
     "distill/matching/methods.ts:METHOD_NAMES",
-    "distill/recipe.ts:recipe",
-    "distill/recipe.ts:teaching",
-    "distill/recipe.ts:Settings",
+    "distill/recipe-schema.ts:recipeSchema",
+    "distill/recipe-schema.ts:teachingSchema",
+    "distill/recipe-schema.ts:Settings",
     "distill/report/tensorboard.ts:EventFile",
     "distill/run.ts:Keeping",
     "distill/teachers/teacher.ts:Lanes",
