@@ -63,6 +63,26 @@ export function recipesToYaml(recipes: Readonly<Record<string, Recipe>>): string
 /** The recipes that come with the package, name → file. */
 export const shippedRecipes = (): Map<string, string> => yamlFiles("./recipes/");
 
+/**
+ * The file of a recipe that is named: a shipped recipe's, else the name is the file's own path.
+ * @throws RecipeError when it is neither.
+ */
+export function recipeFile(name: string): string {
+  const shipped = shippedRecipes();
+  const file = shipped.get(name) ?? name;
+  if (!existsSync(file))
+    throw new RecipeError([
+      `${name}: must be a recipe file or a shipped recipe, got neither${nearest(name, shipped)}`,
+    ]);
+  return file;
+}
+
+/** ` (did you mean …?)` where some recipe's name is near. */
+function nearest(name: string, recipes: ReadonlyMap<string, string>): string {
+  const near = closest(name, [...recipes.keys()]);
+  return near === undefined ? "" : ` (did you mean ${near}?)`;
+}
+
 /** What shipped recipes have in common, name → file; none of them is a whole recipe. */
 const bases = (): Map<string, string> => yamlFiles("./recipes/bases/");
 
@@ -92,11 +112,10 @@ function layersOf(text: string, source: string, above: readonly string[]): Layer
     throw problem(`a recipe's name or file, got ${JSON.stringify(wanted)}`);
   const shipped = new Map([...bases(), ...shippedRecipes()]);
   const file = shipped.get(wanted) ?? resolve(dirname(source), wanted);
-  if (!existsSync(file)) {
-    const near = closest(wanted, [...shipped.keys()]);
-    const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
-    throw problem(`a shipped recipe or a file, got ${JSON.stringify(wanted)}${hint}`);
-  }
+  if (!existsSync(file))
+    throw problem(
+      `a shipped recipe or a file, got ${JSON.stringify(wanted)}${nearest(wanted, shipped)}`,
+    );
   const chain = [...above, resolve(source)];
   if (chain.includes(file)) throw problem(`another recipe, got itself by way of ${wanted}`);
   return [{ ...layer, values }, ...layersOf(textOf(file), file, chain)];

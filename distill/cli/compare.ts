@@ -2,7 +2,7 @@
 import { basename, join } from "node:path";
 import type { CommandModule } from "yargs";
 import { compare, type Entry } from "../evaluation/compare.ts";
-import { readRecipe, shippedRecipes } from "../recipe-file.ts";
+import { readRecipe, recipeFile } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
 import { formatTable } from "../evaluation/table.ts";
 import {
@@ -27,7 +27,7 @@ interface CompareArguments extends CommonArguments {
 
 /** The recipe of a shipped name or a file, named as the table names it. */
 async function entryOf(recipe: string, args: CommonArguments): Promise<Entry> {
-  const file = shippedRecipes().get(recipe) ?? recipe;
+  const file = recipeFile(recipe);
   const work = await workOf(readRecipe(file), dataFrom(args));
   return { name: basename(file, ".yaml"), work };
 }

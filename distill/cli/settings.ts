@@ -3,7 +3,7 @@ import type { Argv } from "yargs";
 import type { Source } from "../data/dataset.ts";
 import { outlineOf } from "../data/known.ts";
 import { checkDataset } from "../data/registry.ts";
-import { readRecipe, shippedRecipes } from "../recipe-file.ts";
+import { readRecipe, recipeFile, shippedRecipes } from "../recipe-file.ts";
 import { recipeFlags, RecipeError, resolveRecipe } from "../recipe.ts";
 import type { Recipe, RecipeFlag, RecipeOverrides } from "../recipe.ts";
 import { withGivenTeachers, workOf, type Work } from "../run.ts";
@@ -32,7 +32,11 @@ export function recipeOptions<T>(
   }
   return yargs
     .positional("dataset", { type: "string", describe: "Name or path of a data set, e.g. digits" })
-    .option("recipe", { type: "string", requiresArg: true, describe: "Recipe file (YAML)" });
+    .option("recipe", {
+      type: "string",
+      requiresArg: true,
+      describe: "Recipe file (YAML), or name of a shipped recipe",
+    });
 }
 
 /** Arguments with the names of settings as recipes write them, where `--per-class` stands for `--per_class`. */
@@ -66,23 +70,23 @@ export function overridesOf(
 }
 
 /**
- * The recipe that the arguments name: a file, or of those shipped for the data set the one whose
+ * The recipe that the arguments name: a file or a shipped one, or of those shipped for the data set the one whose
  * images a class come nearest to `ipc`, or nothing where none is.
- * @throws RecipeError when neither is named, or the file is for other data; FileError, DataError.
+ * @throws RecipeError when neither is named, or the recipe is for other data; FileError, DataError.
  */
 export function namedRecipe(
-  { dataset, recipe: file }: RecipeArguments,
+  { dataset, recipe: name }: RecipeArguments,
   command: string,
   ipc = 1,
 ): Recipe | undefined {
-  if (file === undefined && dataset === undefined)
+  if (name === undefined && dataset === undefined)
     throw new RecipeError([
       `${command}: needs a data set or a recipe: potstill ${command} digits, or potstill ${command} --recipe FILE`,
     ]);
-  if (file === undefined) return shippedFor(dataset!, ipc);
-  const recipe = readRecipe(file);
+  if (name === undefined) return shippedFor(dataset!, ipc);
+  const recipe = readRecipe(recipeFile(name));
   if (dataset !== undefined && !isSame(recipe.dataset, dataset))
-    throw new RecipeError([`${file}: dataset must be ${dataset}, got ${recipe.dataset}`]);
+    throw new RecipeError([`${name}: dataset must be ${dataset}, got ${recipe.dataset}`]);
   return recipe;
 }
 

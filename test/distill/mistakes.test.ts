@@ -233,7 +233,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "a recipe that is not there",
     args: ["distill", "--recipe", "yours.yaml"],
-    says: "yours.yaml: must exist, got no such file (ENOENT)",
+    says: "yours.yaml: must be a recipe file or a shipped recipe, got neither",
   },
   {
     mistake: "a recipe for other data than is named",

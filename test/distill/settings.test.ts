@@ -2,7 +2,8 @@
 
 import { expect, it } from "vitest";
 
-import { underscored } from "../../distill/cli/settings.ts";
+import { namedRecipe, underscored } from "../../distill/cli/settings.ts";
+import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 
 it("takes hyphens for underscores in names of settings, and in nothing else", () => {
   const words = ["teach", "digits", "--per-class", "50", "--teachers.keep-epochs=0..9"];
@@ -23,4 +24,16 @@ it("takes hyphens for underscores in names of settings, and in nothing else", ()
     "a--per-class",
   ];
   expect(underscored(others)).toEqual(others);
+});
+
+it("takes a recipe by its file or, where it is shipped, by its name", () => {
+  const file = shippedRecipes().get("digits-ipc50")!;
+  for (const recipe of ["digits-ipc50", file])
+    expect(namedRecipe({ dataset: undefined, recipe }, "distill")).toEqual(readRecipe(file));
+  expect(() => namedRecipe({ dataset: "digits", recipe: "digit-ipc50" }, "distill")).toThrow(
+    "digit-ipc50: must be a recipe file or a shipped recipe, got neither (did you mean digits-ipc50?)",
+  );
+  expect(() => namedRecipe({ dataset: "mnist", recipe: "digits-ipc50" }, "distill")).toThrow(
+    "digits-ipc50: dataset must be mnist, got digits",
+  );
 });
