@@ -1,10 +1,12 @@
 /** @file `potstill compare`: several recipes on the same data, beside the baselines, in one table. */
 import { basename, join } from "node:path";
 import type { CommandModule } from "yargs";
-import { compare, type Entry } from "../evaluation/compare.ts";
+import { checkData } from "../data/record.ts";
+import { compare, type CompareOptions, type Entry } from "../evaluation/compare.ts";
+import { FileError } from "../files.ts";
 import { readRecipe, recipeFile } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
-import { formatTable } from "../evaluation/table.ts";
+import { formatTable, type ResultRow } from "../evaluation/table.ts";
 import {
   commonOptions,
   dataFrom,
@@ -12,18 +14,36 @@ import {
   withLanes,
   type CommonArguments,
 } from "./options.ts";
-import { aloneIn } from "../resume/folder.ts";
+import { aboutFile, makerOf, type About } from "../resume/about.ts";
+import { aloneIn, checkNoRun, runState } from "../resume/folder.ts";
+import { despiteLoss } from "../resume/lost.ts";
 import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
+import {
+  aboutRun,
+  checkAlone,
+  goOn,
+  overwriteOption,
+  recipeOf,
+  resultsIn,
+  resumeOption,
+  tellChanges,
+  unusedFolder,
+} from "./resuming.ts";
 import { baselinesOf, baselinesOption, networksOption } from "./table-options.ts";
 import { UsageError } from "./usage.ts";
 
 interface CompareArguments extends CommonArguments {
   readonly recipes: string[];
   readonly out: string | undefined;
-  readonly networks: string;
+  readonly resume: string | undefined;
+  readonly overwrite: boolean;
+  readonly networks: string | undefined;
   readonly baselines: string | undefined;
 }
+
+/** What is compared, and where. */
+type Comparison = Pick<CompareOptions, "entries" | "networks" | "baselines" | "folder">;
 
 /** The recipe of a shipped name or a file, named as the table names it. */
 async function entryOf(recipe: string, args: CommonArguments): Promise<Entry> {
@@ -32,8 +52,83 @@ async function entryOf(recipe: string, args: CommonArguments): Promise<Entry> {
   return { name: basename(file, ".yaml"), work };
 }
 
+async function beginning(args: CompareArguments): Promise<Comparison> {
+  const baselines =
+    args.baselines === undefined ? undefined : baselinesOf("compare", args.baselines);
+  const entries: Entry[] = [];
+  for (const recipe of args.recipes) entries.push(await entryOf(recipe, args));
+  const [first, ...others] = entries;
+  if (!first) throw new UsageError("compare: needs one recipe or more, got none");
+  const usual = join("runs", "compare");
+  const folder =
+    args.out ?? (args.overwrite ? usual : unusedFolder(usual, "compare", progressFor(args)));
+  return { entries: [first, ...others], networks: args.networks, baselines, folder };
+}
+
+function checkArguments({ recipes, resume, ...args }: CompareArguments): void {
+  if (resume === undefined) return;
+  const flags = (["out", "overwrite", "networks", "baselines"] as const).filter(
+    (name) => args[name] !== undefined && args[name] !== false,
+  );
+  checkAlone([...recipes, ...flags.map((name) => `--${name}`)]);
+}
+
+/** Does a comparison that begins, or what is left of one. */
+function work(
+  args: CompareArguments,
+  { entries, ...comparison }: Comparison,
+  begun?: About,
+): Promise<ResultRow[]> {
+  const { folder } = comparison;
+  const progress = progressFor(args);
+  const works = entries.map((entry) => entry.work);
+  return aloneIn(folder, () => {
+    if (!begun && !args.overwrite) checkNoRun(folder, "compare");
+    return interruptible(goOn("compare", folder), (signal) =>
+      withLanes(args, works, (gpus) => {
+        if (begun) tellChanges(folder, begun, makerOf(gpus[0].facts), progress);
+        const resume = begun !== undefined;
+        return compare({ ...comparison, gpus, entries, progress, signal, resume });
+      }),
+    );
+  });
+}
+
+/** Goes on with the comparison in a folder. */
+async function resume(args: CompareArguments, folder: string): Promise<ResultRow[]> {
+  const about = aboutRun(folder, "compare");
+  const known = resultsIn(folder, progressFor(args));
+  if (known) return known;
+  const { precision, recipes, comparison } = about;
+  const entries: Entry[] = [];
+  for (const name of comparison?.entries ?? []) {
+    const run = join(folder, name);
+    entries.push({ name, work: await workOf(recipeOf(run, recipes[name]), dataFrom(args)) });
+    checkData(run, entries.at(-1)!.work.source);
+  }
+  const [first, ...others] = entries;
+  if (!first || !comparison)
+    throw new FileError(
+      `${aboutFile(folder)}: must name what is compared, got nothing; begin the comparison anew with --overwrite`,
+    );
+  const given = { ...comparison, entries: [first, ...others] as const, folder };
+  return await work({ ...args, precision }, given, about);
+}
+
+/** Begins a comparison or goes on with one, to its rows. */
+async function carryThrough(args: CompareArguments): Promise<ResultRow[]> {
+  const begun = args.resume === undefined ? await beginning(args) : undefined;
+  const folder = begun?.folder ?? args.resume!;
+  if (begun && !args.overwrite) checkNoRun(folder, "compare");
+  const go = (again: boolean): Promise<ResultRow[]> =>
+    begun && !(again && runState(folder) === "unfinished")
+      ? work(args, begun)
+      : resume(args, folder);
+  return await despiteLoss(go, goOn("compare", folder), progressFor(args));
+}
+
 export const compareCommand: CommandModule<object, CompareArguments> = {
-  command: "compare <recipes..>",
+  command: "compare [recipes..]",
   describe: "Distil by several recipes on the same data and compare them in one table",
   builder: (yargs) =>
     commonOptions(
@@ -41,44 +136,31 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
         .positional("recipes", {
           type: "string",
           array: true,
-          demandOption: true,
+          default: [],
           describe: "Recipe files, or names of shipped recipes",
         })
         .option("out", {
           type: "string",
           requiresArg: true,
-          describe: "Folder of the comparison [runs/compare]",
+          describe: "Folder of the comparison [runs/compare, with a number if that is taken]",
         })
-        .option("networks", networksOption)
+        .option("resume", resumeOption)
+        .option("overwrite", overwriteOption)
+        .option("networks", {
+          ...networksOption,
+          default: undefined,
+          describe: `${networksOption.describe} [SS]`,
+        })
         .option("baselines", {
           ...baselinesOption,
           describe: `${baselinesOption.describe} [full,random,random-soft]`,
         }),
-    ).example("$0 compare digits-ipc1 digits-ipc10", "the table of the demo"),
+    )
+      .example("$0 compare digits-ipc1 digits-ipc10", "the table of the demo")
+      .example("$0 compare --resume runs/compare", "go on with one that was stopped"),
   handler: async (args) => {
-    const baselines =
-      args.baselines === undefined ? undefined : baselinesOf("compare", args.baselines);
-    const entries: Entry[] = [];
-    for (const recipe of args.recipes) entries.push(await entryOf(recipe, args));
-    const [first, ...others] = entries;
-    if (!first) throw new UsageError("compare: needs one recipe or more, got none");
-    const works = entries.map(({ work }) => work);
-    const folder = args.out ?? join("runs", "compare");
-    const rows = await aloneIn(folder, () =>
-      interruptible("go on by the same command", (signal) =>
-        withLanes(args, works, (gpus) =>
-          compare({
-            gpus,
-            entries: [first, ...others],
-            networks: args.networks,
-            baselines,
-            folder,
-            progress: progressFor(args),
-            signal,
-          }),
-        ),
-      ),
-    );
+    checkArguments(args);
+    const rows = await carryThrough(args);
     printResult(args, rows, () => formatTable(rows));
   },
 };

@@ -1,19 +1,19 @@
 /** @file `potstill distill`: teachers, matching, pictures and results of one recipe in a folder. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { CommandModule } from "yargs";
 import { checkData, recordData } from "../data/record.ts";
 import type { Gpu } from "../../engine/index.ts";
+import { openRunFolder, writeAtomic } from "../files.ts";
 import type { Progress } from "../progress.ts";
-import { FileError, openRunFolder, writeAtomic } from "../files.ts";
 import { planMatching } from "../matching/match.ts";
-import { readRecipe, recipeToYaml } from "../recipe-file.ts";
-import { recipeFlags, resolveRecipe, type Recipe } from "../recipe.ts";
+import { recipeToYaml } from "../recipe-file.ts";
+import { recipeFlags, resolveRecipe } from "../recipe.ts";
 import { distil, openRun, teachersOf, workOf, type Work } from "../run.ts";
-import { recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
+import { evaluationOf, recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
 import { EventFile } from "../report/tensorboard.ts";
 import { formatTable, resultsJson, type ResultRow } from "../evaluation/table.ts";
-import { makerOf, readAbout, unlike, writeAbout, type About, type Maker } from "../resume/about.ts";
+import { makerOf, writeAbout, type About } from "../resume/about.ts";
 import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
 import { despiteLoss } from "../resume/lost.ts";
@@ -32,6 +32,17 @@ import { DataError } from "../data/dataset.ts";
 import { dryRun, timeLine } from "./dry-run.ts";
 import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
+import {
+  aboutRun,
+  checkAlone,
+  goOn,
+  overwriteOption,
+  recipeOf,
+  resultsIn,
+  resumeOption,
+  tellChanges,
+  unusedFolder,
+} from "./resuming.ts";
 import {
   overridesOf,
   recipeFor,
@@ -70,16 +81,8 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
           requiresArg: true,
           describe: "Folder of the run [runs/<dataset>-ipc<ipc>, with a number if that is taken]",
         })
-        .option("resume", {
-          type: "string",
-          requiresArg: true,
-          describe: "Go on with the run in this folder, by its own recipe",
-        })
-        .option("overwrite", {
-          type: "boolean",
-          default: false,
-          describe: "Replace the run that is in the folder; its teachers are kept if they fit",
-        })
+        .option("resume", resumeOption)
+        .option("overwrite", overwriteOption)
         .option("checkpoint-every", checkpointOption)
         .option("dry-run", {
           type: "boolean",
@@ -114,7 +117,7 @@ export async function carryThrough(args: DistillArguments): Promise<ResultRow[]>
     begun && !(again && runState(folder) === "unfinished")
       ? begin(args, begun)
       : resume(args, folder);
-  return await despiteLoss(go, goOn(folder), progressFor(args));
+  return await despiteLoss(go, goOn("distill", folder), progressFor(args));
 }
 
 function checkArguments(args: DistillArguments): void {
@@ -128,7 +131,7 @@ function checkArguments(args: DistillArguments): void {
         ? Object.keys(value).map((inner) => `--${key}.${inner}`)
         : [`--${key}`],
   );
-  const others = [
+  checkAlone([
     ...(args.dataset === undefined ? [] : [args.dataset]),
     ...(args.recipe === undefined ? [] : ["--recipe"]),
     ...(args.out === undefined ? [] : ["--out"]),
@@ -136,11 +139,7 @@ function checkArguments(args: DistillArguments): void {
     ...(args["dry-run"] ? ["--dry-run"] : []),
     ...(args.tensorboard ? ["--tensorboard"] : []),
     ...settings,
-  ];
-  if (others.length > 0)
-    throw new UsageError(
-      `--resume must be without what decides the results, which the run's own recipe does, got ${others.join(", ")}`,
-    );
+  ]);
 }
 
 /** What a run would take; how long only where its data are here. */
@@ -170,23 +169,11 @@ async function beginning(args: DistillArguments): Promise<Beginning> {
   const { recipe, source } = work;
   if (args.out !== undefined) return { work, folder: args.out };
   const usual = join(RUNS, `${source.name}-ipc${recipe.ipc}`);
-  return { work, folder: args.overwrite ? usual : unusedFolder(usual, progressFor(args)) };
+  return {
+    work,
+    folder: args.overwrite ? usual : unusedFolder(usual, "distill", progressFor(args)),
+  };
 }
-
-/** `folder`, or with a number after its name where it has a run already. */
-function unusedFolder(folder: string, progress: Progress): string {
-  let unused = folder;
-  for (let n = 2; runState(unused) !== "none"; n++) {
-    if (runState(unused) === "unfinished")
-      progress.log(
-        `${unused}: has an unfinished run, which potstill distill --resume ${unused} goes on with`,
-      );
-    unused = `${folder}-${n}`;
-  }
-  return unused;
-}
-
-const goOn = (folder: string): string => `go on with: potstill distill --resume ${folder}`;
 
 /** A new run, from its teachers to its results. */
 async function begin(args: DistillArguments, { work, folder }: Beginning): Promise<ResultRow[]> {
@@ -241,15 +228,9 @@ async function beginIn(
 /** The run that is in a folder, from where it stands. */
 async function resume(args: DistillArguments, folder: string): Promise<ResultRow[]> {
   const progress = progressFor(args);
-  const about = readAbout(folder);
-  if (about.command !== "distill")
-    throw new FileError(
-      `${folder}: must be a run of potstill distill, got one of ${about.command}; go on with potstill ${about.command} --resume ${folder}`,
-    );
-  if (runState(folder) === "finished") {
-    progress.log(`${folder}: the run is finished, there is nothing to go on with`);
-    return resultsOf(folder);
-  }
+  const about = aboutRun(folder, "distill");
+  const known = resultsIn(folder, progress);
+  if (known) return known;
   return await aloneIn(folder, () => resumeIn(folder, args, about, progress));
 }
 
@@ -259,7 +240,8 @@ async function resumeIn(
   about: About,
   progress: Progress,
 ): Promise<ResultRow[]> {
-  const recipe = recipeOf(folder, about);
+  const [id] = Object.values(about.recipes);
+  const recipe = recipeOf(folder, id);
   const work = await workOf(recipe, dataFrom(args));
   checkData(folder, work.source);
   const { precision } = about;
@@ -268,36 +250,6 @@ async function resumeIn(
     const context = await openRun(gpu, work, folder, progress);
     return await carryOut(args, work, context, false);
   });
-}
-
-/** Says what is not as it was when the run was last worked on, and writes it down. */
-function tellChanges(folder: string, about: About, now: Maker, progress: Progress): void {
-  const changes = unlike(about.resumed_by.at(-1) ?? about.made_by, now);
-  if (changes === undefined) return;
-  progress.log(`${folder}: ${changes}`);
-  writeAbout(folder, { ...about, resumed_by: [...about.resumed_by, now] });
-}
-
-/** The recipe that a run was begun with. */
-function recipeOf(folder: string, { recipes }: About): Recipe {
-  const path = join(folder, "recipe.yaml");
-  const recipe = readRecipe(path);
-  const [id] = Object.values(recipes);
-  if (recipeId(recipe) !== id)
-    throw new FileError(
-      `${path}: must be as the run was begun with (${id ?? "none"}), got another recipe (${recipeId(recipe)})`,
-    );
-  return recipe;
-}
-
-/** The rows of a finished run. */
-function resultsOf(folder: string): ResultRow[] {
-  const path = join(folder, "results.json");
-  try {
-    return JSON.parse(readFileSync(path, "utf8")) as ResultRow[];
-  } catch {
-    throw new FileError(`${path}: must be the rows of a finished run, got something else`);
-  }
 }
 
 /** What is left to do of the run in a context's folder. */
@@ -309,7 +261,7 @@ function carryOut(
 ): Promise<ResultRow[]> {
   const { recipe } = work;
   const { gpu, folder, progress } = given;
-  return interruptible(goOn(folder), async (signal) => {
+  return interruptible(goOn("distill", folder), async (signal) => {
     const context = { ...given, signal };
     const teachers = await teachersOf({ ...context, lanes: lanesFor(args, [work], gpu) }, recipe);
     const checkpoint = anew ? undefined : takeUp(folder, recipe, progress);
@@ -319,8 +271,10 @@ function carryOut(
       : undefined;
     const keeping = { resume: checkpoint, checkpointEvery: args["checkpoint-every"] };
     await distil({ ...context, events }, recipe, teachers, keeping);
-    const rows = [await scoreDistilled({ ...context, events }, recipe)];
+    const unfinished = evaluationOf(context, recipe);
+    const rows = [await scoreDistilled({ ...context, events, unfinished }, recipe)];
     recordAccuracy(folder, rows[0]!);
+    unfinished.finish();
     writeAtomic(join(folder, "results.json"), resultsJson(rows));
     removeCheckpoints(folder, recipe);
     return rows;

@@ -1,14 +1,14 @@
 /** @file `potstill evaluate`: what networks trained on a distilled set reach, beside real images. */
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
-import { crc32 } from "node:zlib";
 import { shownShard } from "../cluster/shard.ts";
 import { describePreprocessing } from "../data/preprocess.ts";
-import { assess, type GivenSet } from "../evaluation/assess.ts";
+import { assess } from "../evaluation/assess.ts";
 import { assessShare } from "../evaluation/divided.ts";
 import { BASELINES, NEED_TEACHERS, type Baseline } from "../evaluation/baselines.ts";
 import { networkPool } from "../evaluation/pool.ts";
 import { formatScores, robustScores } from "../evaluation/robust.ts";
+import { checksumOf } from "../evaluation/score.ts";
 import { formatDetails, formatTable, resultsJson } from "../evaluation/table.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import { recipeFlags } from "../recipe.ts";
@@ -124,7 +124,7 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
       const unfinished = new UnfinishedEvaluation(folder, what);
       if (unfinished.known > 0)
         progress.log(
-          `${folder}: goes on with an evaluation that was cut off, ${unfinished.known} results are known`,
+          `${folder}: goes on with an evaluation that was cut off, ${unfinished.known} of its networks are tested`,
         );
       const { rows, notes } = await assess({
         ...options,
@@ -143,13 +143,6 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
   // Shards share a folder.
   await (shard ? work() : aloneIn(folder, work));
 }
-
-/** Of what a set is, whatever it is called. */
-const checksumOf = ({ images, labels, lr }: GivenSet["file"]): number[] => [
-  crc32(images),
-  crc32(labels),
-  lr,
-];
 
 export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   command: "evaluate [subject]",

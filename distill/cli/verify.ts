@@ -1,21 +1,82 @@
 /** @file `potstill verify`: iterations of a run done again, which must have the same bits. */
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
+import type { Gpu } from "../../engine/index.ts";
 import { checkData } from "../data/record.ts";
+import { teachersHome, type Entry } from "../evaluation/compare.ts";
 import { FileError } from "../files.ts";
+import type { Progress } from "../progress.ts";
 import { readRecipe } from "../recipe-file.ts";
-import { makerOf, readAbout, unlike } from "../resume/about.ts";
+import { makerOf, readAbout, unlike, type About } from "../resume/about.ts";
 import { earliestCheckpoint } from "../resume/checkpoint.ts";
-import { verifyRun } from "../resume/verify.ts";
-import { openRun, teachersOf, workOf } from "../run.ts";
+import { verifyRun, type Verified } from "../resume/verify.ts";
+import { openRun, teachersOf, workOf, type Work } from "../run.ts";
 import { commonOptions, dataFrom, progressFor, withGpu, type CommonArguments } from "./options.ts";
 import { printResult } from "./output.ts";
+import { recipeOf } from "./resuming.ts";
 import { UsageError } from "./usage.ts";
 
 interface VerifyArguments extends CommonArguments {
   readonly run: string;
   readonly iterations: number;
 }
+
+/** A run, or one of those of a comparison. */
+interface Part {
+  readonly run: string;
+  readonly work: Work;
+  /** The folder whose `buffer` has the teachers. */
+  readonly home: string;
+}
+
+/** What there is to verify in a folder. Throws `FileError`, and as `workOf`. */
+async function partsOf(
+  folder: string,
+  { comparison, recipes }: About,
+  args: CommonArguments,
+): Promise<Part[]> {
+  const names = comparison?.entries ?? [""];
+  const entries: Entry[] = [];
+  for (const name of names) {
+    const run = join(folder, name);
+    const recipe = comparison
+      ? recipeOf(run, recipes[name])
+      : readRecipe(join(folder, "recipe.yaml"));
+    const work = await workOf(recipe, dataFrom(args));
+    checkData(run, work.source);
+    entries.push({ name, work });
+  }
+  return entries.map(({ name, work }) => ({
+    run: join(folder, name),
+    work,
+    home: comparison ? teachersHome(entries, work.recipe, folder) : folder,
+  }));
+}
+
+interface Checked {
+  readonly run: string;
+  readonly verified: Verified;
+}
+
+async function check(
+  gpu: Gpu,
+  { run, work, home }: Part,
+  count: number,
+  progress: Progress,
+): Promise<Checked> {
+  const context = await openRun(gpu, work, run, progress);
+  const teachers = await teachersOf({ ...context, folder: home }, work.recipe);
+  const from = earliestCheckpoint(run, work.recipe);
+  return { run, verified: await verifyRun(context, work.recipe, teachers, { count, from }) };
+}
+
+const rangeOf = ({ first, last, set }: Verified): string =>
+  `iterations ${first} to ${last}${set ? " and the set" : ""}`;
+
+const told = ({ run, verified }: Checked): string =>
+  verified.differences.length === 0
+    ? `${run}: ${rangeOf(verified)} are the same, bit for bit`
+    : verified.differences.slice(0, SHOWN).join("\n");
 
 /** Differences that are shown one by one. */
 const SHOWN = 10;
@@ -26,7 +87,11 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
   builder: (yargs) =>
     commonOptions(
       yargs
-        .positional("run", { type: "string", demandOption: true, describe: "Folder of a run" })
+        .positional("run", {
+          type: "string",
+          demandOption: true,
+          describe: "Folder of a run or a comparison",
+        })
         .option("iterations", {
           type: "number",
           requiresArg: true,
@@ -40,30 +105,25 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
     const { run: folder, iterations: count } = args;
     if (!(Number.isInteger(count) && count >= 1))
       throw new UsageError(`--iterations must be an integer from 1, got ${count}`);
-    const { made_by: maker, precision } = readAbout(folder);
-    const recipe = readRecipe(join(folder, "recipe.yaml"));
-    const work = await workOf(recipe, dataFrom(args));
-    checkData(folder, work.source);
-    await withGpu({ ...args, precision }, [work], async (gpu) => {
+    const about = readAbout(folder);
+    const { made_by: maker, precision } = about;
+    const parts = await partsOf(folder, about, args);
+    const works = parts.map(({ work }) => work);
+    await withGpu({ ...args, precision }, works, async (gpu) => {
       const progress = progressFor(args);
       const changes = unlike(maker, makerOf(gpu.facts));
       if (changes !== undefined) progress.log(`${folder}: ${changes}`);
-      const context = await openRun(gpu, work, folder, progress);
-      const teachers = await teachersOf(context, recipe);
-      const from = earliestCheckpoint(folder, recipe);
-      const { first, last, set, differences } = await verifyRun(context, recipe, teachers, {
-        ...{ count, from },
-      });
-      const what = `iterations ${first} to ${last}${set ? " and the set" : ""}`;
-      printResult(args, { first, last, set, differences }, () =>
-        differences.length === 0
-          ? `${folder}: ${what} are the same, bit for bit`
-          : differences.slice(0, SHOWN).join("\n"),
+      const checked: Checked[] = [];
+      for (const part of parts) checked.push(await check(gpu, part, count, progress));
+      const results = checked.map(({ run, verified }) => ({ run, ...verified }));
+      printResult(args, about.comparison ? results : checked[0]!.verified, () =>
+        checked.map(told).join("\n"),
       );
-      if (differences.length === 0) return;
-      throw new FileError(
-        `${folder}: ${what} must be the same, bit for bit, got ${differences.length} differences`,
-      );
+      const wrong = checked.find(({ verified }) => verified.differences.length > 0);
+      if (wrong)
+        throw new FileError(
+          `${wrong.run}: ${rangeOf(wrong.verified)} must be the same, bit for bit, got ${wrong.verified.differences.length} differences`,
+        );
     });
   },
 };

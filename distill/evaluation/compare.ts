@@ -7,11 +7,12 @@ import { openRunFolder, writeAtomic } from "../files.ts";
 import type { Progress } from "../progress.ts";
 import { recipeToYaml } from "../recipe-file.ts";
 import { RecipeError, teachingOf, type Recipe } from "../recipe.ts";
-import { makerOf } from "../resume/about.ts";
-import { hasCheckpoint, removeCheckpoints } from "../resume/checkpoint.ts";
+import { makerOf, writeAbout } from "../resume/about.ts";
+import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { UnfinishedEvaluation } from "../resume/evaluation.ts";
 import { takeUp } from "../resume/folder.ts";
 import { beginRun, distil, openRun, teachersOf, type RunContext, type Work } from "../run.ts";
+import { checkTeachers } from "../teachers/teacher.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import type { Baseline } from "./baselines.ts";
 import type { Evaluation } from "./evaluate.ts";
@@ -20,6 +21,7 @@ import { networkPool } from "./pool.ts";
 import {
   distilledCandidate,
   distilledFor,
+  evaluationOf,
   record,
   recordAccuracy,
   score,
@@ -51,6 +53,8 @@ export interface CompareOptions {
   readonly progress: Progress;
   /** Stops the comparison where it can go on later; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
+  /** Whether the same comparison that was cut off in the folder goes on; else one that is there is replaced. */
+  readonly resume?: boolean | undefined;
 }
 
 /** Where a job is done, and who is told. */
@@ -60,28 +64,29 @@ type Job = (lane: Lane) => Promise<void>;
 /**
  * Distils by every recipe and returns the table's rows: the whole training set, then for each number
  * of images a class the other baselines and the distilled sets, each with all networks. Teachers that
- * recipes have in common are trained once. `results.json` in the folder has the rows that are known
- * so far. A comparison of the same recipes that was cut off in the folder goes on.
- * @throws RecipeError when recipes are not of the same data and network; ModelError for a network that
+ * recipes have in common are trained once, and kept where they are. `results.json` in the folder has
+ * the rows when all are known.
+ * @throws FileError when teachers in the folder are of another kind; RecipeError when recipes are not of the same data and network; ModelError for a network that
  * there is not, or not for these images.
  */
 export async function compare(options: CompareOptions): Promise<ResultRow[]> {
-  const { gpus, entries, progress, networks: pool = "SS" } = options;
+  const { gpus, entries, progress, folder, resume = false, networks: pool = "SS" } = options;
   const { baselines: wanted = ["full", "random", "random-soft"] } = options;
   checkAlike(entries);
   const [first, ...others] = entries;
   const { recipe: own, model } = first.work;
   const networks = networkPool(pool, model.task, own);
-  const folder = beginRun(options.folder);
   const ended = new AbortController();
   const signals = [ended.signal, ...(options.signal ? [options.signal] : [])];
   const signal = AbortSignal.any(signals);
-  const opened = await openRun(gpus[0], first.work, folder, progress);
+  const opened = await openRun(gpus[0], first.work, openRunFolder(folder), progress);
+  if (!resume) begin(options, opened, { networks: pool, baselines: [...wanted] });
   const what = [makerOf(gpus[0].facts), opened.dataset.id, entries.map(({ work }) => work.recipe)];
   const unfinished = new UnfinishedEvaluation(folder, what);
+  const evaluations = [unfinished];
   const base = { ...opened, signal, unfinished };
   const counts = [...new Set(entries.map(({ work }) => work.recipe.ipc))].sort((a, b) => a - b);
-  const real = new Ordered<ResultRow[]>(1 + counts.length, () => save());
+  const real = new Ordered<ResultRow[]>(1 + counts.length);
   const distilled = new Map<string, ResultRow[]>();
 
   const rows = (): ResultRow[] => {
@@ -91,9 +96,6 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
     ];
     return [...(real.known[0] ?? []), ...counts.flatMap(of)];
   };
-  const save = (): void => {
-    writeAtomic(join(folder, "results.json"), resultsJson(rows()));
-  };
 
   const teachers = teachersForAll(base, entries, folder);
   const distilBy =
@@ -102,30 +104,27 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
       const { name, work } = entry;
       const { recipe } = work;
       const run = openRunFolder(join(folder, name));
-      const cut = hasCheckpoint(run, recipe);
-      if (!cut) beginRun(run);
-      writeAtomic(join(run, "recipe.yaml"), recipeToYaml(recipe));
-      recordData(run, work.source);
       const context = { ...(await openRun(lane.gpu, work, run, lane.progress)), signal };
       const followed = await teachers(entry, lane);
-      const resume = cut ? takeUp(run, recipe, lane.progress) : undefined;
-      await distil(context, recipe, followed, { resume });
+      const checkpoint = resume ? takeUp(run, recipe, lane.progress) : undefined;
+      await distil(context, recipe, followed, { resume: checkpoint });
       const file = distilledFor(run, work);
+      const bench = { ...context, unfinished: evaluationOf(context, recipe) };
+      evaluations.push(bench.unfinished);
       const scored: ResultRow[] = [];
       for (const network of networks) {
         if (network.name === recipe.network) {
-          scored.push(await scoreDistilled(context, recipe));
+          scored.push(await scoreDistilled(bench, recipe));
           recordAccuracy(run, scored.at(-1)!);
         } else {
           const candidate = distilledCandidate(file, { method: recipe.method });
-          scored.push(await scoreRow(context, planOf(recipe), network, candidate, recipe.network));
+          scored.push(await scoreRow(bench, planOf(recipe), network, candidate, recipe.network));
         }
       }
       distilled.set(
         name,
         scored.map((row) => ({ ...row, recipe: name })),
       );
-      save();
     };
   /** Scores candidates with all networks; what is written comes in one order, whoever is faster. */
   const scoreReal = async (
@@ -169,26 +168,56 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
     ...counts.map(scoreSubsets),
   ];
   await work(gpus, progress, jobs, ended);
+  for (const evaluation of evaluations) evaluation.finish();
+  writeAtomic(join(folder, "results.json"), resultsJson(rows()));
   for (const { name, work } of entries) removeCheckpoints(join(folder, name), work.recipe);
-  unfinished.finish();
   return rows();
+}
+
+/** Replaces what is in the folder by the comparison's beginning: its recipes, and `run.json`. */
+function begin(
+  { gpus, entries, folder }: CompareOptions,
+  { dataset }: RunContext,
+  table: { readonly networks: string; readonly baselines: Baseline[] },
+): void {
+  // Teachers of another kind are refused before anything of an earlier comparison is replaced.
+  for (const { work } of entries)
+    if (work.recipe.teachers.folder === undefined)
+      checkTeachers(
+        work.recipe,
+        dataset,
+        join(teachersHome(entries, work.recipe, folder), "buffer"),
+      );
+  beginRun(folder);
+  for (const { name, work } of entries) {
+    const run = beginRun(join(folder, name));
+    writeAtomic(join(run, "recipe.yaml"), recipeToYaml(work.recipe));
+    recordData(run, work.source);
+  }
+  const { facts } = gpus[0];
+  writeAbout(folder, {
+    command: "compare",
+    recipes: Object.fromEntries(entries.map(({ name, work }) => [name, recipeId(work.recipe)])),
+    comparison: { entries: entries.map(({ name }) => name), ...table },
+    seed: entries[0].work.recipe.seed,
+    precision: facts.precision,
+    made_by: makerOf(facts),
+    resumed_by: [],
+  });
 }
 
 /** Results of numbered work, made one after the other whatever is done first. */
 class Ordered<T> {
   readonly known: T[] = [];
   private readonly waiting: (() => T)[];
-  private readonly told: () => void;
 
-  constructor(count: number, told: () => void) {
+  constructor(count: number) {
     this.waiting = new Array<() => T>(count);
-    this.told = told;
   }
 
   put(at: number, make: () => T): void {
     this.waiting[at] = make;
     for (let next; (next = this.waiting[this.known.length]);) this.known.push(next());
-    this.told();
   }
 }
 
@@ -219,17 +248,22 @@ async function work(
 /** What makes one teacher unlike another. */
 const teachersKey = (recipe: Recipe): string => JSON.stringify(teachingOf(recipe));
 
-/** Trains the teachers of an entry when they are first asked for; alike ones share a folder. */
-function teachersForAll(base: RunContext, entries: readonly Entry[], folder: string) {
+/** The folder in which the teachers of a comparison's recipe are in `buffer`; alike ones share it. */
+export function teachersHome(entries: readonly Entry[], recipe: Recipe, folder: string): string {
   const keys = [...new Set(entries.map(({ work }) => teachersKey(work.recipe)))];
+  const at = keys.indexOf(teachersKey(recipe));
+  return at === 0 ? folder : join(folder, `teachers-${at + 1}`);
+}
+
+/** Trains the teachers of an entry when they are first asked for. */
+function teachersForAll(base: RunContext, entries: readonly Entry[], folder: string) {
   const known = new Map<string, Promise<TrajectoryBuffer>>();
-  return ({ work }: Entry, lane: Lane): Promise<TrajectoryBuffer> => {
-    const key = teachersKey(work.recipe);
-    let buffer = known.get(key);
+  return ({ work: { recipe } }: Entry, lane: Lane): Promise<TrajectoryBuffer> => {
+    const home = teachersHome(entries, recipe, folder);
+    let buffer = known.get(home);
     if (!buffer) {
-      const at = keys.indexOf(key);
-      const own = at === 0 ? folder : openRunFolder(join(folder, `teachers-${at + 1}`));
-      known.set(key, (buffer = teachersOf({ ...base, ...lane, folder: own }, work.recipe)));
+      const own = openRunFolder(home);
+      known.set(home, (buffer = teachersOf({ ...base, ...lane, folder: own }, recipe)));
     }
     return buffer;
   };

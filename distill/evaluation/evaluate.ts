@@ -40,6 +40,12 @@ export interface Evaluation extends Accuracies {
 /** Is told how many of the seeds × (E + 1) epochs are done, and the accuracies of finished seeds. */
 export type EvaluationReport = (epochs: number, finished: readonly number[]) => void;
 
+/** Confusion matrices `[K, K]` of seeds that are known, kept as they come to be. */
+export interface KeptSeeds {
+  get(seed: number): Confusion | undefined;
+  add(seed: number, confusion: Confusion): void;
+}
+
 export function summarise(values: readonly number[]): Accuracies {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
@@ -80,9 +86,9 @@ export async function trainByProtocol(
 }
 
 /**
- * Trains a fresh network for each seed on that seed's set and tests it once, after the last epoch.
- * Sets have equally many images. Several devices share out the seeds; a seed gives the same bits on
- * whichever of equal devices it is trained.
+ * Trains a fresh network for each seed on that seed's set and tests it once, after the last epoch, unless
+ * it is `kept`. Sets have equally many images. Several devices share out the seeds; a seed gives the same
+ * bits on whichever of equal devices it is trained.
  */
 export async function evaluate(
   gpus: Gpu | readonly [Gpu, ...Gpu[]],
@@ -92,14 +98,23 @@ export async function evaluate(
   settings: EvaluationSettings,
   random: Random,
   report: EvaluationReport = () => undefined,
+  kept?: KeptSeeds,
 ): Promise<Evaluation> {
-  const confusions: Confusion[] = [];
+  const all = Array.from({ length: settings.seeds }, (_, seed) => seed);
+  const confusions = all.map((seed) => kept?.get(seed));
+  const left = all.filter((seed) => confusions[seed] === undefined);
+  const known = confusions.flatMap((confusion) => (confusion ? [accuracyOf(confusion)] : []));
+  const before = known.length * (settings.epochs + 1);
   await evaluateSeeds(gpus instanceof Gpu ? [gpus] : gpus, model, setOf, {
-    ...{ dataset, settings, random, report },
-    seeds: Array.from({ length: settings.seeds }, (_, seed) => seed),
-    onSeed: (seed, confusion) => void (confusions[seed] = confusion),
+    ...{ dataset, settings, random, seeds: left },
+    report: (epochs, finished) => report(before + epochs, [...known, ...finished]),
+    onSeed: (seed, confusion) => {
+      confusions[seed] = confusion;
+      kept?.add(seed, confusion);
+    },
   });
-  return { ...summarise(confusions.map(accuracyOf)), confusion: addConfusions(confusions) };
+  const whole = confusions as Confusion[];
+  return { ...summarise(whole.map(accuracyOf)), confusion: addConfusions(whole) };
 }
 
 export interface SeedsOptions {

@@ -1,4 +1,6 @@
 /** @file What is scored: fresh networks trained on a set by the plan, as a row of results. */
+import { crc32 } from "node:zlib";
+import { describePreprocessing } from "../data/preprocess.ts";
 import {
   checkPreprocessing,
   readDistilled,
@@ -9,7 +11,8 @@ import type { Model } from "../../models/index.ts";
 import { FileError } from "../files.ts";
 import type { Recipe, Teaching } from "../recipe.ts";
 import { appendMetrics } from "../resume/folder.ts";
-import type { UnfinishedEvaluation } from "../resume/evaluation.ts";
+import { makerOf } from "../resume/about.ts";
+import { UnfinishedEvaluation } from "../resume/evaluation.ts";
 import { distilledFile, randomOf, type RunContext, type Work } from "../run.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import type { TrainingSet } from "../training/train.ts";
@@ -40,35 +43,28 @@ const labelOf = ({ method, ipc, variant }: Candidate["key"], network: string): s
     .filter((word) => word !== "")
     .join(" ");
 
-/** Trains fresh networks on a candidate's sets, one a seed, by the plan and tests them, unless that is known. */
+/** Trains fresh networks on a candidate's sets, one a seed, by the plan and tests them, but those that are known. */
 export async function score(
-  bench: Bench,
-  plan: EvaluationPlan,
-  model: Model,
-  candidate: Candidate,
-): Promise<Evaluation> {
-  const work = (): Promise<Evaluation> => scoreAnew(bench, plan, model, candidate);
-  const key = [candidate.key, candidate.own ?? {}, model.name];
-  return bench.unfinished ? await bench.unfinished.once(key, work) : await work();
-}
-
-async function scoreAnew(
-  { gpu, beside = [], progress, dataset, signal }: Bench,
+  { gpu, beside = [], progress, dataset, signal, unfinished }: Bench,
   plan: EvaluationPlan,
   model: Model,
   { key, own, setOf }: Candidate,
 ): Promise<Evaluation> {
   const settings = { ...plan, ...own };
   const random = randomOf(plan, "evaluation");
-  progress.start(labelOf(key, model.name), settings.seeds * (settings.epochs + 1));
+  const kept = unfinished?.seeds([key, own ?? {}, model.name]);
+  const passes = settings.epochs + 1;
+  const known = Array.from({ length: settings.seeds }, (_, seed) => kept?.get(seed));
+  const before = known.filter((confusion) => confusion !== undefined).length;
+  progress.start(labelOf(key, model.name), settings.seeds * passes, before * passes);
   const report = (done: number, finished: readonly number[]): void => {
     signal?.throwIfAborted();
     progress.update(done, soFar(finished));
   };
   try {
     const gpus = [gpu, ...beside] as const;
-    const result = await evaluate(gpus, model, setOf, dataset, settings, random, report);
-    report(settings.seeds * (settings.epochs + 1), result.values);
+    const result = await evaluate(gpus, model, setOf, dataset, settings, random, report, kept);
+    report(settings.seeds * passes, result.values);
     return result;
   } finally {
     progress.stop();
@@ -193,8 +189,26 @@ export function distilledFor(folder: string, { recipe, source }: Work): Distille
   return file;
 }
 
+/** Of what a set is, whatever it is called. */
+export const checksumOf = ({ images, labels, lr }: Omit<DistilledFile, "meta" | "shape">) => [
+  crc32(images),
+  crc32(labels),
+  lr,
+];
+
+/** The evaluation of a run's own set: what is known of it is kept in the run's folder. Throws as `distilledFor`. */
+export function evaluationOf(context: RunContext, recipe: Recipe): UnfinishedEvaluation {
+  const { gpu, folder, dataset, model } = context;
+  const set = checksumOf(distilledFor(folder, { recipe, source: dataset, model }));
+  const data = [dataset.id, describePreprocessing(dataset.preprocessing)];
+  return new UnfinishedEvaluation(folder, [makerOf(gpu.facts), data, planOf(recipe), set]);
+}
+
 /** The row of a distilled set, read back from its file; throws as `distilledFor`. */
-export async function scoreDistilled(context: RunContext, recipe: Recipe): Promise<ResultRow> {
+export async function scoreDistilled(
+  context: RunContext & Pick<Bench, "unfinished">,
+  recipe: Recipe,
+): Promise<ResultRow> {
   const { dataset, model, events, folder } = context;
   const file = distilledFor(folder, { recipe, source: dataset, model });
   checkPreprocessing(file, dataset, distilledFile(folder, recipe.ipc));

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 
 import type { AdapterFacts } from "../../engine/index.ts";
+import { BASELINES } from "../evaluation/baselines.ts";
 import { FileError, readBytes, writeAtomic } from "../files.ts";
 
 const FORMAT = "potstill-run";
@@ -30,6 +31,14 @@ const about = z.object({
   command: z.enum(["distill", "compare"]),
   /** The recipes' ids, by the names of the runs in a comparison. */
   recipes: z.record(z.string(), z.string()),
+  /** Of a comparison: its recipes in their order, networks and baselines. */
+  comparison: z
+    .object({
+      entries: z.array(z.string()).min(1),
+      networks: z.string(),
+      baselines: z.array(z.enum(BASELINES)),
+    })
+    .optional(),
   seed: z.int(),
   precision: z.enum(["f32", "f16"]),
   made_by: maker,

@@ -1,5 +1,5 @@
 /**
- * @file An evaluation under way: the results of what is scored are kept in the folder until all are known,
+ * @file An evaluation under way: what each seed's network does is kept in the folder until all is known,
  * so that one that was cut off goes on, and leaves what one leaves that was not. Of one that is complete
  * it is kept where its metrics are: done again, it replaces them.
  */
@@ -8,20 +8,24 @@ import { existsSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 
+import type { KeptSeeds } from "../evaluation/evaluate.ts";
 import { fileError, readBytes, writeAtomic } from "../files.ts";
 import { METRICS } from "./folder.ts";
 
 const FILE = "evaluation.json";
 
+const FORMAT = "potstill-unfinished-evaluation 2";
+
 const content = z.object({
-  format: z.literal("potstill-unfinished-evaluation 1"),
+  format: z.literal(FORMAT),
   /** What is evaluated, and how. */
   id: z.string(),
   /** Length of the metrics before it, in bytes. */
   metrics: z.int().min(0),
   /** Length of the metrics with it, once it is complete. */
   end: z.int().min(0).optional(),
-  results: z.record(z.string(), z.json()),
+  /** Confusion matrices by what was scored and by seed. */
+  results: z.record(z.string(), z.record(z.string(), z.array(z.array(z.int().min(0))))),
 });
 type Content = z.infer<typeof content>;
 
@@ -45,31 +49,32 @@ export class UnfinishedEvaluation {
     const again = found && (found.end === undefined || (same && found.end === this.bytes()));
     const metrics = again ? this.cut(found.metrics) : this.bytes();
     this.content = {
-      ...{ format: "potstill-unfinished-evaluation 1", id, metrics },
+      ...{ format: FORMAT, id, metrics },
       results: same ? found.results : {},
     };
     this.write();
   }
 
-  /** How many results are known. */
+  /** How many networks are tested already. */
   get known(): number {
-    return Object.keys(this.content.results).length;
+    return Object.values(this.content.results).flatMap((seeds) => Object.keys(seeds)).length;
   }
 
-  /** The result under a key, known or of `work`, which is JSON. Throws `FileError`. */
-  async once<T>(key: unknown, work: () => Promise<T>): Promise<T> {
+  /** The seeds of what is scored under a key. What is asked for twice is of two sets that are called the same. */
+  seeds(key: unknown): KeptSeeds {
     const text = JSON.stringify(key);
     const before = this.asked.get(text) ?? 0;
     this.asked.set(text, before + 1);
-    // What is asked for twice is of two sets that are called the same.
     const name = `${text} ${before}`;
-    if (!Object.hasOwn(this.content.results, name)) {
-      const result = z.json().parse(await work());
-      this.content = { ...this.content, results: { ...this.content.results, [name]: result } };
-      this.write();
-    }
-    // Whoever has the same key has the same kind of result.
-    return this.content.results[name] as T;
+    const found = (): Content["results"][string] => this.content.results[name] ?? {};
+    return {
+      get: (seed) => found()[seed],
+      add: (seed, confusion) => {
+        const seeds = { ...found(), [seed]: confusion.map((row) => [...row]) };
+        this.content = { ...this.content, results: { ...this.content.results, [name]: seeds } };
+        this.write();
+      },
+    };
   }
 
   /** The evaluation is complete, and its results are where they belong. Throws `FileError`. */

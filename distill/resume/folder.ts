@@ -17,7 +17,7 @@ const LOGS = [METRICS, TIMING];
 /** What a run leaves besides its logs, snapshots and teachers. */
 const MADE =
   /^(?:results\.json|run\.json|evaluation\.json|tensorboard|(?:checkpoint|distilled|images|evolution|comparison)-ipc\d+[\w.-]*)$/;
-const RESULTS = "results.json";
+export const RESULTS = "results.json";
 
 /** How far a folder's run is. */
 export type RunState = "none" | "unfinished" | "finished";

@@ -1,6 +1,7 @@
 /** @file Run folders as runs leave them, made in no time: for what reads them. */
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 
 import { readRecipe, recipeToYaml, shippedRecipes } from "../../distill/recipe-file.ts";
 import { resolveRecipe, type Recipe } from "../../distill/recipe.ts";
@@ -57,4 +58,11 @@ export function makeRun(folder: string, { iterations = 100, done = 100 } = {}): 
     writeSnapshot(folder, { ipc: 1, iteration: at, classes, images, labels, ...shape });
   }
   return folder;
+}
+
+/** Waits until a run that goes on has so many lines of metrics. */
+export async function untilLines(folder: string, count: number): Promise<void> {
+  const path = join(folder, "metrics.jsonl");
+  while (!existsSync(path) || readFileSync(path, "utf8").split("\n").length <= count)
+    await pause(2);
 }

@@ -7,9 +7,10 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { Gpu } from "../../../engine/index.ts";
 import { compare, type Entry } from "../../../distill/evaluation/compare.ts";
-import { createProgress } from "../../../distill/progress.ts";
+import { createProgress, type Progress } from "../../../distill/progress.ts";
 import { readRecipe, shippedRecipes } from "../../../distill/recipe-file.ts";
 import { resolveRecipe, type RecipeOverrides } from "../../../distill/recipe.ts";
+import { runState } from "../../../distill/resume/folder.ts";
 import { workOf } from "../../../distill/run.ts";
 import { contents } from "../../support/run-cli.ts";
 import { formatTable } from "../../../distill/evaluation/table.ts";
@@ -68,25 +69,47 @@ it("compares recipes that share teachers, with the same files on one device and 
     expect(readFileSync(join(together.folder, file))).toEqual(readFileSync(join(folder, file)));
 });
 
-it("goes on after it was stopped, to the same files", async () => {
+it("goes on after it was stopped, to the same files, without the seeds that are known", async () => {
   using gpu = await Gpu.open({ threads: "one" });
-  const entries = [await entry("a", {}), await entry("b", { lr_img: 0 })] as const;
+  const seeds = { evaluation: { num_eval: 3, epoch_eval_train: 2 } };
+  const entries = [await entry("a", seeds), await entry("b", { ...seeds, lr_img: 0 })] as const;
   const quiet = createProgress({ quiet: true });
   const options = { gpus: [gpu] as const, entries: [...entries] as const };
   const undisturbed = join(root, "undisturbed");
   const rows = await compare({ ...options, folder: undisturbed, progress: quiet });
   const folder = join(root, "stopped");
-  // Stops in the evaluations: of the first recipe's set, of the whole set, and of random images.
+  /** Epochs that evaluations began with. */
+  let begun: Record<string, number> = {};
+  let resume = false;
+  // Stops in the evaluations, after a seed: of the first recipe's set, the whole set, and random images.
   for (const piece of ["evaluate datm", "evaluate full", "evaluate random-soft"]) {
     const stop = new AbortController();
-    const start = (label: string): void => {
-      if (label.startsWith(piece)) stop.abort(new Error("stopped"));
+    let label = "";
+    const progress: Progress = {
+      ...quiet,
+      start: (next, _, done = 0) => {
+        label = next;
+        begun[label] ??= done;
+      },
+      update: (_, { accuracy } = {}) => {
+        if (label.startsWith(piece) && accuracy !== undefined) stop.abort(new Error("stopped"));
+      },
     };
-    const progress = { ...quiet, start };
     const { signal } = stop;
-    await expect(compare({ ...options, folder, progress, signal })).rejects.toThrow("stopped");
+    await expect(compare({ ...options, folder, progress, signal, resume })).rejects.toThrow(
+      "stopped",
+    );
+    expect(runState(folder)).toBe("unfinished");
+    resume = true;
   }
-  expect(await compare({ ...options, folder, progress: quiet })).toEqual(rows);
+  begun = {};
+  const start = (label: string, _: number, done = 0): void => void (begun[label] ??= done);
+  const progress = { ...quiet, start };
+  expect(await compare({ ...options, folder, progress, resume })).toEqual(rows);
+  expect(begun).toEqual({
+    ...{ "distil ipc 1": 2, "evaluate datm ipc 1 ConvNetD2": 9, "evaluate full ConvNetD2": 9 },
+    ...{ "evaluate random ipc 1 ConvNetD2": 9, "evaluate random-soft ipc 1 ConvNetD2": 6 },
+  });
   expect(contents(folder)).toEqual(contents(undisturbed));
 });
 

@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { main } from "../../../distill/cli/main.ts";
 import { contents, runCli, startCli } from "../../support/run-cli.ts";
+import { untilLines } from "../../support/run-folder.ts";
 
 const RUN = [
   ...["distill", "digits", "--ipc", "1", "--width", "4", "--quiet", "--checkpoint-every", "10"],
@@ -30,13 +31,6 @@ let root: string;
 let [whole, stopped] = ["", ""];
 let stop: { code: number; ms: number };
 let made = 0;
-
-/** Waits until a run has so many lines of metrics. */
-async function untilLines(folder: string, count: number): Promise<void> {
-  const path = join(folder, "metrics.jsonl");
-  while (!existsSync(path) || readFileSync(path, "utf8").split("\n").length <= count)
-    await pause(2);
-}
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "potstill-resume-"));
