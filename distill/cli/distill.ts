@@ -5,6 +5,7 @@ import type { CommandModule } from "yargs";
 import { checkData, recordData } from "../data/record.ts";
 import type { Gpu } from "../../engine/index.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
+import type { Probed } from "../probe.ts";
 import type { Progress } from "../progress.ts";
 import { planMatching } from "../matching/match.ts";
 import { recipeToYaml } from "../recipe-file.ts";
@@ -18,7 +19,7 @@ import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
 import { despiteLoss } from "../resume/lost.ts";
 import { earlierTeachers } from "../teachers/earlier.ts";
-import { checkTeachers } from "../teachers/teacher.ts";
+import { checkTeachers, missingTeachers } from "../teachers/teacher.ts";
 import {
   checkpointOption,
   commonOptions,
@@ -148,7 +149,7 @@ async function tellPlan(args: DistillArguments): Promise<void> {
   let time: string;
   try {
     const work = await workFor({ ...args }, flags, "distill");
-    time = await withGpu(args, [work], (gpu) => timeLine(gpu, work));
+    time = await withGpu(args, [work], (gpu) => timeLine(gpu, probedOf(args, work, gpu)));
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     time = `time         not measured: ${error.message}`;
@@ -156,6 +157,16 @@ async function tellPlan(args: DistillArguments): Promise<void> {
   const lines = [...plan.split("\n"), time];
   const told = lines.map((line) => /^(\S+(?: \S+)*) {2,}(.*)$/s.exec(line)!.slice(1));
   printResult(args, Object.fromEntries(told), () => lines.join("\n"));
+}
+
+/** What is measured of the work of a run, whose teachers may be in `buffer` already. */
+function probedOf(args: DistillArguments, work: Work, gpu: Gpu, buffer?: string): Probed {
+  const { recipe, model, source } = work;
+  const { folder, experts } = recipe.teachers;
+  const own = buffer === undefined ? experts : missingTeachers(recipe, buffer);
+  const teachers = folder === undefined ? own : 0;
+  const lanes = Math.max(1, Math.min(teachers, lanesFor(args, [work], gpu).most));
+  return { model, recipe, count: source.train.count, teachers, lanes };
 }
 
 /** What a new run does, and where. */
@@ -263,6 +274,10 @@ function carryOut(
   const { gpu, folder, progress } = given;
   return interruptible(goOn("distill", folder), async (signal) => {
     const context = { ...given, signal };
+    if (anew && !args.quiet && !args.json) {
+      const probed = probedOf(args, work, gpu, join(folder, "buffer"));
+      progress.log(await timeLine(gpu, { ...probed, signal }));
+    }
     const teachers = await teachersOf({ ...context, lanes: lanesFor(args, [work], gpu) }, recipe);
     const checkpoint = anew ? undefined : takeUp(folder, recipe, progress);
     const from = checkpoint ? checkpoint.state.iteration + 1 : 0;

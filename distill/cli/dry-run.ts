@@ -1,12 +1,12 @@
 /** @file What a run would take of memory, disk and time: planned without a device or data, and measured. */
 import type { Gpu } from "../../engine/index.ts";
 import { shownPerClass } from "../report/snapshot.ts";
-import { estimate } from "../probe.ts";
+import { estimate, estimateTeachers, type Estimate, type Probed } from "../probe.ts";
 import { formatTime } from "../progress.ts";
 import { planMatching } from "../matching/match.ts";
 import { formatBytes } from "../matching/memory.ts";
-import type { Recipe } from "../recipe.ts";
-import { modelOf, type Work } from "../run.ts";
+import type { Recipe, Teaching } from "../recipe.ts";
+import { modelOf } from "../run.ts";
 import type { Model } from "../../models/index.ts";
 import { teacherSize } from "../teachers/teacher.ts";
 
@@ -44,12 +44,19 @@ export function diskOf(recipe: Recipe, model: Model): number {
   return 2 * arrays + images * (4 * pixels + labels) + 2 * looks + lines;
 }
 
-/** A line that says how long the recipe's work would take on the adapter. Throws as {@link estimate}. */
-export async function timeLine(gpu: Gpu, { model, recipe, source }: Work): Promise<string> {
-  const times = await estimate(gpu, model, recipe, source.train.count);
-  const own = recipe.teachers.folder === undefined ? times : { ...times, teachers: 0 };
-  const total = Object.values(own).reduce((a, b) => a + b, 0);
-  const parts = Object.entries(own).filter(([, ms]) => ms > 0);
+/** A line that says how long the work would take on the adapter. Throws as {@link estimate}. */
+export async function timeLine(gpu: Gpu, probed: Probed): Promise<string> {
+  return lineOf(await estimate(gpu, probed), gpu);
+}
+
+/** The same of teachers alone. */
+export async function teachersLine(gpu: Gpu, probed: Probed<Teaching>): Promise<string> {
+  return lineOf({ teachers: await estimateTeachers(gpu, probed) }, gpu);
+}
+
+function lineOf(times: Partial<Estimate>, { facts }: Gpu): string {
+  const parts = Object.entries(times).filter(([, ms]) => ms > 0);
+  const total = parts.reduce((sum, [, ms]) => sum + ms, 0);
   const told = parts.map(([name, ms]) => `${name} ${formatTime(ms)}`).join(", ");
-  return `time         about ${formatTime(total)}: ${told}, by a few steps on ${gpu.facts.name}`;
+  return `time         about ${formatTime(total)}: ${told}, by a few steps on ${facts.name}`;
 }

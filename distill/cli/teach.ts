@@ -23,6 +23,7 @@ import {
   type CommonArguments,
   type ShardArguments,
 } from "./options.ts";
+import { teachersLine } from "./dry-run.ts";
 import { interruptible } from "./interruption.ts";
 import { printResult } from "./output.ts";
 import { namedRecipe, overridesOf, recipeOptions, type RecipeArguments } from "./settings.ts";
@@ -98,9 +99,16 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
       const there = numbers.filter((number) => existsSync(teacherFile(folder, number)));
       const units = { units: numbers.length, before: there.length };
       await asTask(folder, shard, units, (told) =>
-        interruptible("go on by the same command", (signal) => {
+        interruptible("go on by the same command", async (signal) => {
+          const teachers = numbers.length - there.length;
+          if (teachers > 0 && !args.quiet && !args.json) {
+            const { source, model } = work;
+            const probed = { recipe, model, count: source.train.count, teachers, signal };
+            const at = Math.min(teachers, lanes.most);
+            context.progress.log(await teachersLine(gpu, { ...probed, lanes: at }));
+          }
           const progress = counted(context.progress, recipe.teachers.epochs, told);
-          return trainTeachers({ ...context, progress, lanes, signal }, recipe, folder, numbers);
+          await trainTeachers({ ...context, progress, lanes, signal }, recipe, folder, numbers);
         }),
       );
     });

@@ -175,6 +175,12 @@ export function givenTeachers(
   return buffer;
 }
 
+/** How many of the recipe's teachers are not in a folder yet. */
+export function missingTeachers({ teachers }: Teaching, folder: string): number {
+  const all = Array.from({ length: teachers.experts }, (_, expert) => teacherFile(folder, expert));
+  return all.filter((file) => !existsSync(file)).length;
+}
+
 /** Teachers of a recipe that are in a folder must be those that would be trained. Throws `FileError`. */
 export function checkTeachers(recipe: Teaching, dataset: Dataset, folder: string): void {
   const kind = teacherKind(recipe, dataset);
