@@ -111,6 +111,8 @@ export class Gpu implements Disposable {
   readonly timer: Timer | undefined;
   /** Compiles on other cores what the device is about to need. @internal */
   readonly ahead: Ahead | undefined;
+  /** Bytes of all programs that are compiled and not disposed. */
+  allocated = 0;
   readonly #waiting = new Set<(reason: DeviceLostError) => void>();
   readonly #captured: string[] = [];
   #loss: DeviceLostError | undefined;

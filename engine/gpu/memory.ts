@@ -37,6 +37,14 @@ export function memoryFor(variables: readonly number[], slots: readonly number[]
 export const largestBinding = ({ limits }: AdapterFacts): number =>
   Math.min(limits["maxStorageBufferBindingSize"]!, limits["maxBufferSize"]!);
 
+/** Gives back what {@link allocateAll} allocated. */
+export function freeAll(gpu: Gpu, buffers: readonly GPUBuffer[]): void {
+  for (const buffer of buffers) {
+    gpu.allocated -= buffer.size;
+    buffer.destroy();
+  }
+}
+
 /**
  * Buffers of so many bytes, in the order of `sizes`, all or none.
  * @throws OutOfMemoryError when one is too large for the adapter, or there is no memory for all.
@@ -53,7 +61,10 @@ export async function allocateAll(gpu: Gpu, sizes: readonly number[]): Promise<G
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   device.pushErrorScope("out-of-memory");
   const buffers = sizes.map((bytes) => device.createBuffer({ size: allocation(bytes), usage }));
-  if (!(await gpu.settled(device.popErrorScope()))) return buffers;
+  if (!(await gpu.settled(device.popErrorScope()))) {
+    gpu.allocated += total;
+    return buffers;
+  }
   for (const buffer of buffers) buffer.destroy();
   throw new OutOfMemoryError(
     `gpu: the adapter must have ${showBytes(total)} to spare, got out of memory`,

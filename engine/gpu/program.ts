@@ -4,7 +4,7 @@ import { sameShape, ShapeError, showShape } from "../graph/shape.ts";
 import type { AdapterFacts, Gpu } from "./device.ts";
 import { showSteps } from "./listing.ts";
 import { prepare } from "./lower.ts";
-import { allocateAll, allocation, memoryFor, type Memory } from "./memory.ts";
+import { allocateAll, allocation, freeAll, memoryFor, type Memory } from "./memory.ts";
 import { pipelineFor } from "./pipeline.ts";
 import { Planner, Slots, type Assignments, type Place, type Step } from "./plan.ts";
 import { isVariable } from "./anchors.ts";
@@ -103,6 +103,7 @@ export class Program implements Disposable {
   private readonly tapes: ReadonlyMap<string, readonly Command[]>;
   private readonly started = new Set<string>();
   private staging: GPUBuffer | undefined;
+  private disposed = false;
 
   private constructor(
     gpu: Gpu,
@@ -290,8 +291,9 @@ export class Program implements Disposable {
 
   /** Gives back its memory on the device. */
   [Symbol.dispose](): void {
-    for (const { buffer } of this.cells.values()) buffer.destroy();
-    for (const slot of this.slots) slot.destroy();
+    if (this.disposed) return;
+    this.disposed = true;
+    freeAll(this.gpu, [...this.cells.values()].map(({ buffer }) => buffer).concat(this.slots));
     this.staging?.destroy();
   }
 

@@ -29,6 +29,10 @@ describe("a program without memory for it", () => {
     // Had any of it stayed, there would not be room for this.
     using fits = await Program.compile(gpu, { main: program(5, 100) });
     expect(fits.memory).toMatchObject({ total: 500 * MIB, largest: 100 * MIB });
+    expect(gpu.allocated).toBe(500 * MIB);
+    fits[Symbol.dispose]();
+    fits[Symbol.dispose]();
+    expect(gpu.allocated).toBe(0);
   });
 
   test("is refused before anything is allocated where a buffer is too large", async () => {
