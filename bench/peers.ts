@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import yargs from "yargs";
 import { commit } from "./commit.ts";
 import { compare, type Entry, type Result } from "./peers/compare.ts";
-import { commandOf, isInstalledHere, peerNames, takes } from "./peers/peers.ts";
+import { commandOf, isInstalledHere, peerNames, pythonsFor, takes } from "./peers/peers.ts";
 import type { OpenOptions } from "./peers/peer.ts";
 import { selectPeers, selectRows } from "./peers/select.ts";
 import type { Row } from "./peers/tasks.ts";
@@ -150,7 +150,7 @@ async function parseArguments(argv: readonly string[]): Promise<Arguments> {
     rows: selectRows(args),
     quick: args.quick,
     limitMs: args.limit * 1000,
-    pythons: args.python === undefined ? ["python3", "/usr/bin/python3"] : [args.python],
+    pythons: pythonsFor(args.python),
     adapter: args.adapter,
     checks: args.checks,
     slowPolling: args.slowPolling,

@@ -77,6 +77,10 @@ export function openPeer(name: string, options: OpenOptions): Promise<Peer> {
   return peer.open(options);
 }
 
+/** Where PyTorch is looked for. */
+export const pythonsFor = (given: string | undefined): readonly string[] =>
+  given === undefined ? ["python3", "/usr/bin/python3"] : [given];
+
 /** The first Python of the list that has PyTorch, for the device; undefined where none has. */
 export function pythonWithTorch(candidates: readonly string[], device: string): string | undefined {
   const check =

@@ -137,7 +137,8 @@ const teacherStep = (width: number, batch: number): Row => ({
   task: { kind: "teacher step", width, batch },
 });
 
-const iteration = (width: number, batch: number, steps: number): Row => ({
+/** The row of an iteration. */
+export const iterationRow = (width: number, batch: number, steps: number): Row => ({
   name: `iteration ConvNetD3 w${width} n${batch} s${steps}`,
   task: { kind: "iteration", width, batch, steps },
   // Rounding grows through dozens of steps: two tell a right program from a wrong one.
@@ -152,16 +153,16 @@ export const rows: readonly Row[] = [
   convolution("input"),
   convolution("kernel"),
   teacherStep(32, 32),
-  iteration(32, 10, 1),
-  iteration(32, 10, 5),
+  iterationRow(32, 10, 1),
+  iterationRow(32, 10, 5),
 ];
 
 /** Rows at the sizes that are distilled with, for a GPU. */
 export const largeRows: readonly Row[] = [
   teacherStep(128, 256),
-  iteration(128, 10, 80),
-  iteration(128, 100, 80),
-  iteration(128, 500, 80),
+  iterationRow(128, 10, 80),
+  iterationRow(128, 100, 80),
+  iterationRow(128, 500, 80),
 ];
 
 /** Rows that `--quick` leaves out. */
