@@ -2,7 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { interruptible } from "../distill/cli/interruption.ts";
 import { dataFrom, progressFor, withGpu } from "../distill/cli/options.ts";
+import { resultsIn } from "../distill/cli/resuming.ts";
 import { printResult } from "../distill/cli/output.ts";
 import { strictly } from "../distill/cli/usage.ts";
 import { outlineOf } from "../distill/data/known.ts";
@@ -19,8 +21,10 @@ import { formatTime } from "../distill/progress.ts";
 import { publishedFor } from "../distill/published.ts";
 import { readRecipe, shippedRecipes } from "../distill/recipe-file.ts";
 import { resolveRecipe, type RecipeOverrides } from "../distill/recipe.ts";
-import { versionsWith } from "../distill/resume/about.ts";
+import { makerOf, versionsWith } from "../distill/resume/about.ts";
 import { recipeId } from "../distill/resume/checkpoint.ts";
+import { aloneIn, runState } from "../distill/resume/folder.ts";
+import { despiteLoss } from "../distill/resume/lost.ts";
 import { openRun, trainTeachers, workOf } from "../distill/run.ts";
 import { readTrajectory, teacherFile } from "../distill/teachers/trajectory.ts";
 import type { Gpu } from "../engine/index.ts";
@@ -28,7 +32,7 @@ import { cifarPage, type CifarResults, type Done } from "./cifar-page.ts";
 import { commit } from "./commit.ts";
 import { iterationBeside, type Beside } from "./iteration-beside.ts";
 import { pythonsFor } from "./peers/peers.ts";
-import { makePage, resultsOptions, resumable } from "./results-page.ts";
+import { makePage, resultsOptions } from "./results-page.ts";
 import { StageMeter } from "./stages.ts";
 import { parseTime, planFor, type Plan } from "./time-plan.ts";
 
@@ -80,7 +84,7 @@ async function recipesFor(args: Arguments, more: RecipeOverrides = {}): Promise<
 }
 
 const planFile = z.object({
-  /** Of the recipes and the time that it was made for. */
+  /** Of the time, the recipes, and what made it. */
   id: z.string(),
   plan: z.object({
     experts: z.int().min(1),
@@ -98,7 +102,7 @@ async function planIn(folder: string, id: string, make: () => Promise<Plan>): Pr
     const found = planFile.safeParse(parsed(text));
     if (found.success && found.data.id === id) return found.data.plan;
     throw new FileError(
-      `${path}: must be the plan of these settings and this time, got another; use another --out`,
+      `${path}: must be a plan for this time, of these settings, this commit and adapter, got another; use another --out`,
     );
   }
   const plan = await make();
@@ -166,6 +170,18 @@ async function measure(
   return plan;
 }
 
+/** Does work that goes on in its folder by the same command: stopped, cut off, or its device lost. */
+function resumable<T>(
+  folder: string,
+  progress: StageMeter,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const advice = "go on by the same command";
+  return aloneIn(folder, () =>
+    interruptible(advice, (signal) => despiteLoss(() => work(signal), advice, progress)),
+  );
+}
+
 await makePage(
   () => strictly(parser, words).parseAsync(),
   async (args) => {
@@ -175,11 +191,12 @@ await makePage(
     openRunFolder(folder);
     for (const path of [page, document]) proveWritable(path);
     const wanted = await recipesFor(args);
-    const id = JSON.stringify([time, ...wanted.map(({ work }) => recipeId(work.recipe))]);
+    const ids = wanted.map(({ work }) => recipeId(work.recipe));
     const meter = new StageMeter(join(folder, "stages.json"), progressFor(args));
     const works = wanted.map(({ work }) => work);
     const made = await resumable(folder, meter, (signal) =>
       withGpu(args, works, async (gpu) => {
+        const id = JSON.stringify([time, ids, makerOf(gpu.facts)]);
         meter.watch([gpu]);
         const [first, ...others] = wanted;
         const plan = await planIn(folder, id, () =>
@@ -194,7 +211,10 @@ await makePage(
           "random-soft",
         ] as const;
         const common = { baselines, folder, progress: meter, signal };
-        const rows = await compare({ gpus: [gpu], entries: [one!, ...more], ...common });
+        const entries = [one!, ...more] as const;
+        const resume = runState(folder) === "unfinished";
+        const rows =
+          resultsIn(folder, meter) ?? (await compare({ gpus: [gpu], entries, ...common, resume }));
         return { plan, done, rows, facts: gpu.facts };
       }),
     );

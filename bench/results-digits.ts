@@ -7,7 +7,7 @@ import { writeAtomic } from "../distill/files.ts";
 import { readRecipe, shippedRecipes } from "../distill/recipe-file.ts";
 import { resolveRecipe } from "../distill/recipe.ts";
 import { workOf } from "../distill/run.ts";
-import { madeBy, makePage, resultsOptions, resumable, type Made } from "./results-page.ts";
+import { madeBy, makePage, resultsOptions, type Made } from "./results-page.ts";
 
 const RECIPES = ["digits-ipc1", "digits-ipc10", "digits-ipc50"] as const;
 const NETWORKS = "ConvNetD2,ConvNetD3,MLP,LeNet";
@@ -54,15 +54,13 @@ await makePage(
     const { recipe } = entries[0].work;
     const progress = progressFor(args);
     const common = { networks: NETWORKS, baselines: BASELINES, folder, progress };
-    await resumable(folder, progress, (signal) =>
-      withLanes(args, works, async (gpus) => {
-        const rows = await compare({ gpus, entries, ...common, signal });
-        const minutes = ((performance.now() - begun) / 60_000).toFixed(1);
-        const time = `${minutes} minutes, teachers and distillation included`;
-        const { facts } = gpus[0];
-        writeAtomic(page, pageOf(rows, { facts, recipe, more: [["time", time]] }));
-        console.log(`${page}: ${rows.length} rows in ${minutes} minutes`);
-      }),
-    );
+    await withLanes(args, works, async (gpus) => {
+      const rows = await compare({ gpus, entries, ...common });
+      const minutes = ((performance.now() - begun) / 60_000).toFixed(1);
+      const time = `${minutes} minutes, teachers and distillation included`;
+      const { facts } = gpus[0];
+      writeAtomic(page, pageOf(rows, { facts, recipe, more: [["time", time]] }));
+      console.log(`${page}: ${rows.length} rows in ${minutes} minutes`);
+    });
   },
 );

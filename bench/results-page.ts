@@ -1,15 +1,11 @@
 /** @file What the commands that write a page of results have in common: flags, the comparison, and by whom it was made. */
 import { join } from "node:path";
 import yargs from "yargs";
-import { interruptible } from "../distill/cli/interruption.ts";
 import { commonOptions, type CommonArguments } from "../distill/cli/options.ts";
 import { reportError } from "../distill/cli/main.ts";
 import { markdownTable } from "../distill/evaluation/table.ts";
 import { proveWritable } from "../distill/files.ts";
 import type { Recipe } from "../distill/recipe.ts";
-import { aloneIn } from "../distill/resume/folder.ts";
-import { despiteLoss } from "../distill/resume/lost.ts";
-import type { Progress } from "../distill/progress.ts";
 import type { AdapterFacts } from "../engine/index.ts";
 import { commit } from "./commit.ts";
 
@@ -53,18 +49,6 @@ export async function makePage<A extends ResultsArguments>(
     process.exitCode = reportError(error);
   }
 }
-
-/** Does work that goes on in its folder by the same command: stopped by Ctrl-C, cut off, or its device lost. */
-export const resumable = <T>(
-  folder: string,
-  progress: Progress,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> => {
-  const advice = "go on by the same command";
-  return aloneIn(folder, () =>
-    interruptible(advice, (signal) => despiteLoss(() => work(signal), advice, progress)),
-  );
-};
 
 export interface Made {
   readonly facts: AdapterFacts;
