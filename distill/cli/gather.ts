@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { gather, type Gathered } from "../cluster/gather.ts";
+import type { Result } from "../cluster/results.ts";
 import { forgetTasks } from "../cluster/tasks.ts";
-import { readWork } from "../cluster/work.ts";
+import { readWork, type Divided } from "../cluster/work.ts";
+import { ComparisonGatherer } from "../evaluation/compare-gather.ts";
 import { RowGatherer } from "../evaluation/divided.ts";
 import { formatTable, resultsJson } from "../evaluation/table.ts";
 import { FileError, writeAtomic } from "../files.ts";
@@ -48,21 +50,50 @@ export const gatherCommand: CommandModule<object, GatherArguments> = {
       .positional("folder", sharedFolder)
       .example("$0 gather runs/digits-teachers", "after teach in shards"),
   handler: ({ folder, json }) => {
-    const teachers: Teacher[] = [];
-    const results = new RowGatherer();
     const { command } = readWork(folder);
-    const gathered = gather(folder, (unit, result) => {
-      if (command === "evaluate") results.add(unit, result);
-      else teachers.push(readTrajectory(join(folder, `${unit}.safetensors`)));
-    });
+    const collected = collect(command, folder);
+    const gathered = gather(folder, collected.add);
     if (json) console.log(JSON.stringify(gathered, null, 2));
     const problem = incomplete(folder, gathered);
     if (problem !== undefined) throw new FileError(problem);
     forgetTasks(folder);
-    const rows = results.rows();
-    if (command === "evaluate") writeAtomic(join(folder, "results.json"), resultsJson(rows));
-    if (json) return;
-    if (command === "evaluate") console.log(formatTable(rows));
-    else console.log(`all ${gathered.units} teachers are in ${folder}, ${accuracyOf(teachers)}`);
+    const told = collected.finish();
+    if (!json) console.log(told);
   },
 };
+
+/** What takes the results of a command's units and, of all of them, makes what it makes; and says so. */
+interface Collected {
+  readonly add: (unit: string, result: Result) => void;
+  readonly finish: () => string;
+}
+
+function collect(command: Divided, folder: string): Collected {
+  switch (command) {
+    case "teach": {
+      const teachers: Teacher[] = [];
+      return {
+        add: (unit) => void teachers.push(readTrajectory(join(folder, `${unit}.safetensors`))),
+        finish: () => `all ${teachers.length} teachers are in ${folder}, ${accuracyOf(teachers)}`,
+      };
+    }
+    case "evaluate": {
+      const results = new RowGatherer();
+      return {
+        add: (unit, result) => results.add(unit, result),
+        finish: () => {
+          const rows = results.rows().map(({ row }) => row);
+          writeAtomic(join(folder, "results.json"), resultsJson(rows));
+          return formatTable(rows);
+        },
+      };
+    }
+    case "compare": {
+      const comparison = new ComparisonGatherer(folder);
+      return {
+        add: (unit, result) => comparison.add(unit, result),
+        finish: () => formatTable(comparison.finish()),
+      };
+    }
+  }
+}

@@ -11,7 +11,7 @@ interface StatusArguments extends OutputArguments {
 
 /** The status as lines to read. */
 export function formatStatus(
-  { command, units, done, running, failed, begun, end }: Status,
+  { command, units, done, running, failed, waiting, begun, end }: Status,
   now = Date.now(),
 ): string {
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
@@ -19,6 +19,10 @@ export function formatStatus(
   const epochs = Object.entries(begun).map(([unit, epoch]) => `${unit} (epoch ${epoch})`);
   if (epochs.length > 0) lines.push(`begun: ${epochs.join(", ")}`);
   if (running.length > 0) lines.push(`running: ${count(running.length, "task")}`);
+  if (waiting > 0)
+    lines.push(
+      `left by tasks that have ended: ${count(waiting, "unit")}, which needed others' first; run the tasks again`,
+    );
   for (const { shard, of, host, problem = "silent for over a minute" } of failed)
     lines.push(`failed: shard ${shard}/${of} on ${host}: ${problem}`);
   if (end !== undefined)

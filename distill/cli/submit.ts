@@ -1,11 +1,18 @@
 /** @file `potstill submit`: divided work as jobs of Slurm or Kubernetes. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import { documents, gatherJob, indexedJob, volumeClaim } from "../cluster/kubernetes.ts";
 import { arrayScript, gatherScript, type SlurmSubmission } from "../cluster/slurm.ts";
-import { quoted, sharedFolder, SubmissionError, type Submission } from "../cluster/submission.ts";
+import {
+  PASSES,
+  quoted,
+  sharedFolder,
+  SubmissionError,
+  type Submission,
+} from "../cluster/submission.ts";
+import type { Divided } from "../cluster/work.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 
 interface TaskArguments {
@@ -65,7 +72,8 @@ function submissionOf(args: TaskArguments, command: readonly string[]): Submissi
     throw new SubmissionError(
       `--name must be of small letters, digits and -, 52 at most, got "${name}"`,
     );
-  return { command, folder, name, tasks, most, cpus, gpus, memory };
+  const passes = PASSES[command[0] as Divided];
+  return { command, folder, name, tasks, passes, most, cpus, gpus, memory };
 }
 
 /** The words that started this program. */
@@ -105,15 +113,25 @@ const slurm = (command: readonly string[]): CommandModule<object, SlurmArguments
     const [array, gather] = [join(logs, `${name}.sh`), join(logs, `${name}-gather.sh`)];
     writeAtomic(array, arrayScript(job));
     writeAtomic(gather, gatherScript(job));
-    const first = ["--parsable", ...(after === undefined ? [] : [`--dependency=afterok:${after}`])];
     if (!go) {
-      const words = [...first, array].map(quoted).join(" ");
-      console.log(`job=$(sbatch ${words}) && sbatch --dependency=afterok:$job ${quoted(gather)}`);
+      const waits = after === undefined ? "" : `--dependency=afterok:${after} `;
+      const next = `job=$(sbatch --parsable --dependency=afterok:$job ${quoted(array)})`;
+      const words = [
+        `job=$(sbatch --parsable ${waits}${quoted(array)})`,
+        ...Array<string>(job.passes - 1).fill(next),
+        `sbatch --dependency=afterok:$job ${quoted(gather)}`,
+      ];
+      console.log(words.join(" && "));
       return;
     }
-    const id = sbatch([...first, array]);
-    const last = sbatch(["--parsable", `--dependency=afterok:${id}`, gather]);
-    console.log(`job ${id} of ${job.tasks} tasks, then job ${last} gathers; logs in ${logs}`);
+    const ids: string[] = [];
+    for (let before = after; ids.length < job.passes; before = ids.at(-1)) {
+      const waits = before === undefined ? [] : [`--dependency=afterok:${before}`];
+      ids.push(sbatch(["--parsable", ...waits, array]));
+    }
+    const last = sbatch(["--parsable", `--dependency=afterok:${ids.at(-1)!}`, gather]);
+    const jobs = ids.length === 1 ? `job ${ids[0]!}` : `jobs ${ids.join(", ")}, each`;
+    console.log(`${jobs} of ${job.tasks} tasks, then job ${last} gathers; logs in ${logs}`);
   },
 });
 
@@ -150,16 +168,23 @@ const kubernetes = (command: readonly string[]): CommandModule<object, Kubernete
       ...submissionOf(args, command),
       ...{ image, storage, namespace, storageClass: args["storage-class"] },
     };
-    const [work, gather] = [`${job.name}.yaml`, `${job.name}-gather.yaml`];
-    writeAtomic(work, documents([volumeClaim(job), indexedJob(job)]));
-    writeAtomic(gather, documents([gatherJob(job)]));
-    console.log(
-      [
-        `kubectl apply -f ${basename(work)}`,
-        `kubectl wait --for=condition=complete --timeout=-1s job/${job.name}`,
-        `kubectl apply -f ${basename(gather)}`,
-      ].join("\n"),
+    const files = [`${job.name}.yaml`];
+    writeAtomic(files[0]!, documents([volumeClaim(job), indexedJob(job)]));
+    // A job's name is its own, and runs once.
+    const names = Array.from({ length: job.passes }, (_, i) =>
+      i === 0 ? job.name : `${job.name}-${i + 1}`,
     );
+    for (const name of names.slice(1)) {
+      files.push(`${name}.yaml`);
+      writeAtomic(files.at(-1)!, documents([indexedJob(job, name)]));
+    }
+    const gather = `${job.name}-gather.yaml`;
+    writeAtomic(gather, documents([gatherJob(job)]));
+    const lines = names.flatMap((name, i) => [
+      `kubectl apply -f ${files[i]!}`,
+      `kubectl wait --for=condition=complete --timeout=-1s job/${name}`,
+    ]);
+    console.log([...lines, `kubectl apply -f ${gather}`].join("\n"));
   },
 });
 

@@ -71,10 +71,10 @@ const podFailurePolicy = {
 };
 
 /** The job of all tasks. Kubernetes tells each its index; how many there are stands in the template. */
-export const indexedJob = (job: KubernetesSubmission) => ({
+export const indexedJob = (job: KubernetesSubmission, name = job.name) => ({
   apiVersion: "batch/v1" as const,
   kind: "Job" as const,
-  metadata: metadata(job, job.name),
+  metadata: metadata(job, name),
   spec: {
     completionMode: "Indexed",
     completions: job.tasks,

@@ -17,6 +17,8 @@ export interface Status {
   readonly running: readonly Task[];
   /** Tasks that have ended by an error or gone silent, with units left to do. */
   readonly failed: readonly Task[];
+  /** Units that tasks which have ended have left, since they needed what was not there yet. */
+  readonly waiting: number;
   /** Epochs of teachers that are begun, by their units. */
   readonly begun: Readonly<Record<string, number>>;
   /** Time of the end in ms since 1970, if as many tasks go on at their pace; undefined where none runs. */
@@ -32,6 +34,8 @@ export function statusOf(folder: string, now = Date.now()): Status {
   const isRunning = ({ state, at }: Task): boolean => state === "running" && now - at < SILENCE;
   const running = tasks.filter(isRunning);
   const failed = left.length === 0 ? [] : tasks.filter((t) => t.state !== "done" && !isRunning(t));
+  const ended = left.length === 0 ? [] : tasks.filter(({ state }) => state === "done");
+  const waiting = ended.reduce((sum, task) => sum + (task.waiting ?? 0), 0);
   const pace = running.reduce(
     (sum, t) => sum + (t.done - t.before) / Math.max(1, t.at - t.begun),
     0,
@@ -46,5 +50,5 @@ export function statusOf(folder: string, now = Date.now()): Status {
       if (epoch !== undefined) begun[unit] = epoch;
     }
   const done = units.length - left.length;
-  return { command, units: units.length, done, running, failed, begun, end };
+  return { command, units: units.length, done, running, failed, waiting, begun, end };
 }

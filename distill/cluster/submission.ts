@@ -7,6 +7,8 @@ export class SubmissionError extends Error {
 }
 
 export interface Submission {
+  /** How often the tasks run, one after the other. */
+  readonly passes: number;
   /** The command with its arguments, as after `potstill`. */
   readonly command: readonly string[];
   /** Folder that all tasks write to. */
@@ -23,13 +25,17 @@ export interface Submission {
   readonly memory: string;
 }
 
+/** How often the tasks of a command run, each time after all have ended: later units are made of earlier ones. */
+export const PASSES: Readonly<Record<Divided, number>> = { teach: 1, evaluate: 1, compare: 3 };
+
 /** Splits arguments of `submit` from the command that is submitted, which begins with its name. */
 export function splitSubmission(args: readonly string[]): [own: string[], command: string[]] {
   const at = args.findIndex((arg, i) => i > 0 && isDivided(arg));
   return at < 0 ? [[...args], []] : [args.slice(0, at), args.slice(at)];
 }
 
-const isDivided = (word: string): word is Divided => (DIVIDED as readonly string[]).includes(word);
+export const isDivided = (word: string): word is Divided =>
+  (DIVIDED as readonly string[]).includes(word);
 
 /**
  * The folder that a command's tasks share: `--out`, or the run that evaluate is given.
@@ -48,6 +54,10 @@ export function sharedFolder(command: readonly string[]): string {
   if (folder === undefined)
     throw new SubmissionError(
       `submit: ${name} must say by ${name === "evaluate" ? "its first word" : "--out"} which folder its tasks share, got none`,
+    );
+  if (name === "compare" && args.some((arg) => /^--(?:resume|overwrite)\b/.test(arg)))
+    throw new SubmissionError(
+      "submit: compare in shards goes on by itself, so it must be without --resume and --overwrite, got one",
     );
   if (args.some((arg) => arg === "--shard" || arg.startsWith("--shard=")))
     throw new SubmissionError("submit: --shard must be left to the tasks, got one");

@@ -17,6 +17,8 @@ const schema = z.object({
   units: z.number(),
   before: z.number(),
   done: z.number(),
+  /** Units that it has left, since others' must be there first. */
+  waiting: z.number().optional(),
   /** Time in ms since 1970. */
   begun: z.number(),
   at: z.number(),
@@ -32,8 +34,8 @@ export const HEARTBEAT = 15_000;
 
 const folderOf = (folder: string): string => join(folder, "tasks");
 
-/** Tells a task how many of its units are done, parts included. */
-export type Told = (done: number) => void;
+/** Tells a task how many of its units are done, parts included, and how many it leaves for later. */
+export type Told = (done: number, waiting?: number) => void;
 
 /**
  * Does a shard's share of the work in `folder`, of which `before` units are done, and writes how it goes; without
@@ -55,10 +57,12 @@ export async function asTask<T>(
     throw fileError(folderOf(folder), "writable", cause);
   }
   let done = before;
+  let waiting = 0;
   const say = (state: Task["state"], problem?: string): void => {
     const task: Task = {
       ...{ shard: index + 1, of: count, state, host: hostname(), units, before, done, begun },
       at: Date.now(),
+      ...(waiting > 0 && { waiting }),
       ...(problem !== undefined && { problem }),
     };
     writeAtomic(path, `${JSON.stringify(task)}\n`);
@@ -72,8 +76,8 @@ export async function asTask<T>(
     }
   }, HEARTBEAT);
   try {
-    const result = await work((now) => void (done = now));
-    done = units;
+    const result = await work((now, left = 0) => void ([done, waiting] = [now, left]));
+    done = units - waiting;
     say("done");
     return result;
   } catch (error) {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { FileError, readBytes, writeAtomic } from "../files.ts";
 
 /** Commands whose work is divided. */
-export const DIVIDED = ["teach", "evaluate"] as const;
+export const DIVIDED = ["teach", "evaluate", "compare"] as const;
 export type Divided = (typeof DIVIDED)[number];
 
 /** Everything that a command does in a folder, done or not. */

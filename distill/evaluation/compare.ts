@@ -59,7 +59,7 @@ export interface CompareOptions {
 
 /** Where a job is done, and who is told. */
 type Lane = Pick<RunContext, "gpu" | "progress">;
-type Job = (lane: Lane) => Promise<void>;
+export type Job = (lane: Lane) => Promise<void>;
 
 /**
  * Distils by every recipe and returns the table's rows: the whole training set, then for each number
@@ -222,7 +222,7 @@ class Ordered<T> {
 }
 
 /** Does the jobs, each on the first device that is free; the first error ends all by `ended`. */
-async function work(
+export async function work(
   gpus: readonly Gpu[],
   progress: Progress,
   jobs: readonly Job[],
@@ -283,7 +283,7 @@ function onlyConclusions(progress: Progress): Progress {
   };
 }
 
-function checkAlike(entries: readonly Entry[]): void {
+export function checkAlike(entries: readonly Entry[]): void {
   const [first, ...others] = entries.map(({ work }) => work.recipe);
   for (const recipe of others)
     for (const key of [

@@ -105,30 +105,42 @@ const bytesOf = (values: Float32Array): Uint8Array =>
 const matrix = z.array(z.array(z.int().min(0))).min(1);
 const seedResult = z.object({
   key: z.object({ method: z.string(), ipc: z.number(), network: z.string() }).loose(),
+  /** Of a comparison: the recipe's name, where the set is its own, and what the metrics tell. */
+  recipe: z.string().optional(),
+  usual: z.boolean().optional(),
+  lr: z.number().optional(),
   confusion: matrix,
 });
 
+/** A row, and what else its seeds' results say. */
+export interface GatheredRow extends Omit<z.infer<typeof seedResult>, "key" | "confusion"> {
+  readonly row: ResultRow;
+}
+
 /** Puts results of seeds, in the order of their units, together into rows. */
 export class RowGatherer {
-  private readonly found: { key: string; confusions: Confusion[] }[] = [];
+  private readonly found: { told: string; confusions: Confusion[] }[] = [];
 
   /** Adds a unit's result. Throws `FileError` when it is none of an evaluation. */
   add(unit: string, result: Result): void {
     const parsed = seedResult.safeParse(result);
     if (!parsed.success)
       throw new FileError(`${unit}: must be the result of an evaluation's seed, got another one`);
-    const key = JSON.stringify(parsed.data.key);
+    const { confusion, ...rest } = parsed.data;
+    const told = JSON.stringify(rest);
     const last = this.found.at(-1);
-    if (last?.key === key) last.confusions.push(parsed.data.confusion);
-    else this.found.push({ key, confusions: [parsed.data.confusion] });
+    if (last?.told === told) last.confusions.push(confusion);
+    else this.found.push({ told, confusions: [confusion] });
   }
 
-  rows(): ResultRow[] {
-    return this.found.map(({ key, confusions }) =>
-      resultRow(JSON.parse(key) as RowKey, {
+  rows(): GatheredRow[] {
+    return this.found.map(({ told, confusions }) => {
+      const { key, ...rest } = JSON.parse(told) as GatheredRow & { readonly key: RowKey };
+      const evaluation = {
         ...summarise(confusions.map(accuracyOf)),
         confusion: addConfusions(confusions),
-      }),
-    );
+      };
+      return { ...rest, row: resultRow(key, evaluation) };
+    });
   }
 }

@@ -102,16 +102,24 @@ export function record(
   own: string,
   result: Evaluation,
 ): ResultRow {
-  const { method, ipc, variant } = key;
-  const usual = network === own && variant === undefined;
+  const row = resultRow({ ...key, network }, result);
   const { lr = plan.lr } = settings ?? {};
-  appendMetrics(folder, {
-    ...{ event: usual ? "evaluation" : "transfer", method, ipc },
-    ...(usual ? {} : { network }),
+  appendMetrics(folder, metricsOf(row, { usual: network === own, lr }));
+  return row;
+}
+
+/** What `metrics.jsonl` has of a row; `usual` is the network that the run is of. */
+export function metricsOf(
+  { method, ipc, network, variant, values }: ResultRow,
+  { usual, lr }: { readonly usual: boolean; readonly lr: number },
+): object {
+  const evaluation = usual && variant === undefined;
+  return {
+    ...{ event: evaluation ? "evaluation" : "transfer", method, ipc },
+    ...(evaluation ? {} : { network }),
     ...(variant === undefined ? {} : { variant }),
-    ...{ lr, accuracies: result.values },
-  });
-  return resultRow({ ...key, network }, result);
+    ...{ lr, accuracies: values },
+  };
 }
 
 /** The whole training set: the teachers' minibatches, and twice their passes over the data. */

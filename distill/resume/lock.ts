@@ -14,6 +14,9 @@ interface Holder {
   readonly begun: string;
 }
 
+/** Another process works on what is locked. */
+export class HeldError extends FileError {}
+
 /** Locks of this process, which go when it ends, however it does. */
 const held = new Set<string>();
 process.on("exit", () => held.forEach(remove));
@@ -21,7 +24,7 @@ process.on("exit", () => held.forEach(remove));
 /**
  * Does work under the lock in the file at `path`, which is taken over from a process of this machine
  * that is gone, and let go when the work or the process ends.
- * @throws FileError when another process holds it: then `what` is worked on already.
+ * @throws HeldError when another process holds it: then `what` is worked on already; FileError.
  */
 export async function locked<T>(path: string, what: string, work: () => Promise<T>): Promise<T> {
   take(path, what);
@@ -39,7 +42,7 @@ function take(path: string, what: string): void {
   while (!create(path, own)) {
     const holder = holderOf(path);
     if (holder === undefined) continue;
-    if (!isGone(holder)) throw new FileError(refusal(what, path, holder, own));
+    if (!isGone(holder)) throw new HeldError(refusal(what, path, holder, own));
     takeAway(path, holder);
   }
 }

@@ -74,7 +74,7 @@ describe("gather", () => {
     );
     writeFileSync(join(root, "work.json"), "{}");
     expect(() => readWork(root)).toThrow(
-      `${root}/work.json: must list the units of teach, evaluate, as these commands write it, got another file`,
+      `${root}/work.json: must list the units of teach, evaluate, compare, as these commands write it, got another file`,
     );
   });
 

@@ -15,7 +15,7 @@ import {
 const submission = {
   command: ["teach", "it's digits", "--experts", "8", "--out", "t"],
   folder: "t",
-  ...{ name: "potstill-teach", tasks: 4, most: 2, cpus: 2, gpus: 1, memory: "8G" },
+  ...{ name: "potstill-teach", passes: 1, tasks: 4, most: 2, cpus: 2, gpus: 1, memory: "8G" },
 };
 
 describe("Kubernetes' objects", () => {

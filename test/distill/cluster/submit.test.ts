@@ -18,7 +18,7 @@ import { runCli } from "../../support/run-cli.ts";
 const submission = {
   command: ["teach", "it's digits", "--experts", "8", "--out", "t"],
   folder: "t",
-  ...{ name: "potstill-teach", tasks: 4, most: 2, cpus: 2, gpus: 1, memory: "8G" },
+  ...{ name: "potstill-teach", passes: 1, tasks: 4, most: 2, cpus: 2, gpus: 1, memory: "8G" },
 };
 
 let root: string;
@@ -112,6 +112,28 @@ describe("submit", () => {
     const script = readFileSync(join(root, "t/logs/digits.sh"), "utf8");
     expect(script).toContain("#SBATCH --array=0-2\n");
     expect(script).toMatch(/\.[jt]s teach digits --experts 6 --out t &\n/);
+  });
+
+  it("lets a comparison's tasks run three times, one after the other", async () => {
+    const compare = ["compare", "a.yaml", "--sweep", "lr_img=1,10", "--out", "c"];
+    const slurm = await runCli(["submit", "slurm", "--after", "7", ...compare], root);
+    const script = join(root, "c/logs/potstill-compare.sh");
+    const next = `job=$(sbatch --parsable --dependency=afterok:$job ${script})`;
+    expect(readFileSync(script, "utf8")).toContain(
+      " compare a.yaml --sweep lr_img=1,10 --out c &\n",
+    );
+    const lines = slurm.stdout.trimEnd().split(" && ");
+    expect(lines.slice(0, 3)).toEqual([next.replace("$job", "7"), next, next]);
+    expect(lines.slice(3).join()).toMatch(/afterok:\$job .*-gather\.sh$/);
+    const words = ["submit", "kubernetes", "--image", "potstill", ...compare];
+    const { stdout } = await runCli(words, root);
+    expect(stdout.match(/apply -f \S+/g)).toEqual(
+      ["", "-2", "-3", "-gather"].map((which) => `apply -f potstill-compare${which}.yaml`),
+    );
+    const third = parseAllDocuments(readFileSync(join(root, "potstill-compare-3.yaml"), "utf8"));
+    expect(third.map((document) => document.toJS() as object)).toMatchObject([
+      { kind: "Job", metadata: { name: "potstill-compare-3" } },
+    ]);
   });
 
   it("writes YAML, and refuses what can't be", async () => {
