@@ -144,7 +144,10 @@ async function measure(
   meter.start("measure", all.length);
   const measured: Awaited<ReturnType<typeof estimate>>[] = [];
   for (const { work } of all) {
-    measured.push(await estimate(gpu, model, work.recipe, work.source.train.count));
+    const { count } = work.source.train;
+    // How long a teacher takes is known.
+    const probed = { model, recipe: work.recipe, count, teachers: 0, lanes: 1, signal };
+    measured.push(await estimate(gpu, probed));
     meter.update(measured.length);
   }
   meter.stop();
