@@ -116,12 +116,28 @@ function recipesOf(run: RunFolder): SetRecipe[] {
 
 function setRecipe(recipe: Recipe): SetRecipe {
   const { ipc, iterations, min_start_epoch: minStart, expert_epochs: expertEpochs } = recipe;
-  const maxStart: [number, number][] = [];
-  for (let i = 0; i < iterations; i++) {
-    const bound = maxStartEpoch(recipe, i);
-    if (bound !== maxStart.at(-1)?.[1]) maxStart.push([i + 1, bound]);
-  }
+  const maxStart = boundsOf(recipe);
   return { ipc, iterations, minStart, maxStart, expertEpochs, settings: flat(recipe) };
+}
+
+/** Of start epochs: more than a chart can show are left out. */
+const MOST_BOUNDS = 1000;
+
+/** Iterations, counted from 1, at which the upper bound of start epochs becomes another, and which. */
+function boundsOf(recipe: Recipe): [number, number][] {
+  const { iterations, max_start_epoch: most } = recipe;
+  const { current_max_start_epoch: first = most, expansion_end_epoch: end = 0 } = recipe;
+  const rise = most - first;
+  const bounds: [number, number][] = [[1, maxStartEpoch(recipe, 0)]];
+  // A recipe may be anyone's: what it says in numbers is not counted up to.
+  const stride = Math.max(1, Math.ceil(rise / MOST_BOUNDS));
+  for (let more = stride; recipe.sequential && more <= rise; more += stride) {
+    const at = Math.ceil((more * end) / rise);
+    if (at >= iterations) break;
+    const bound = maxStartEpoch(recipe, at);
+    if (bound !== bounds.at(-1)![1]) bounds.push([at + 1, bound]);
+  }
+  return bounds;
 }
 
 /** Settings by dotted names. */

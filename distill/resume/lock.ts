@@ -2,17 +2,19 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { z } from "zod";
 
 import { isAlive } from "../alive.ts";
 import { FileError, fileError } from "../files.ts";
 
 /** Who holds a lock. */
-interface Holder {
-  readonly pid: number;
-  readonly host: string;
+const holderSchema = z.object({
+  pid: z.int(),
+  host: z.string(),
   /** When the process began, where the system tells: another may have got its number since. */
-  readonly begun: string;
-}
+  begun: z.string(),
+});
+type Holder = Readonly<z.infer<typeof holderSchema>>;
 
 /** Another process works on what is locked. */
 export class HeldError extends FileError {}
@@ -72,7 +74,7 @@ function holderOf(path: string): Holder | undefined {
     throw fileError(path, "readable", cause);
   }
   try {
-    return JSON.parse(text) as Holder;
+    return holderSchema.parse(JSON.parse(text));
   } catch {
     // Being written just now, or cut off then.
     return { pid: age < WRITING_MS ? NaN : 0, host: hostname(), begun: "" };
