@@ -6,7 +6,7 @@ import { compare, type CompareOptions, type Entry } from "../evaluation/compare.
 import { FileError } from "../files.ts";
 import { readRecipe, recipeFile } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
-import { formatTable, type ResultRow } from "../evaluation/table.ts";
+import type { ResultRow } from "../evaluation/table.ts";
 import {
   commonOptions,
   dataFrom,
@@ -22,7 +22,7 @@ import { aloneIn, checkNoRun, runState } from "../resume/folder.ts";
 import { despiteLoss } from "../resume/lost.ts";
 import { workOnShare } from "./compare-share.ts";
 import { interruptible } from "./interruption.ts";
-import { printResult } from "./output.ts";
+import { printResult, shownTable } from "./output.ts";
 import {
   aboutRun,
   checkAlone,
@@ -195,6 +195,6 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
       return;
     }
     const rows = await carryThrough(args);
-    printResult(args, rows, () => formatTable(rows));
+    printResult(args, rows, () => shownTable(rows));
   },
 };

@@ -5,9 +5,9 @@ import yargs from "yargs";
 import { compare } from "../evaluation/compare.ts";
 import { readRecipe, shippedRecipes } from "../recipe-file.ts";
 import { workOf } from "../run.ts";
-import { formatTable } from "../evaluation/table.ts";
 import { reportError } from "./main.ts";
 import { commonOptions, dataFrom, progressFor, withLanes } from "./options.ts";
+import { shownTable } from "./output.ts";
 import { strictly } from "./usage.ts";
 
 try {
@@ -30,7 +30,7 @@ try {
     const { name, kind } = gpus[0].facts;
     progress.log(`adapter: ${name} (${kind})`);
     const rows = await compare({ gpus, entries: [...entries], folder, progress });
-    console.log(`\n${formatTable(rows)}\n`);
+    console.log(`\n${shownTable(rows)}\n`);
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     console.log(
       `Done in ${seconds} s. Look at the images-*.png in runs/demo/digits-ipc1 and -ipc10.`,

@@ -13,7 +13,7 @@ import { recipeFlags, resolveRecipe } from "../recipe.ts";
 import { distil, openRun, teachersOf, workOf, type Work } from "../run.ts";
 import { evaluationOf, recordAccuracy, scoreDistilled } from "../evaluation/score.ts";
 import { EventFile } from "../report/tensorboard.ts";
-import { formatTable, resultsJson, type ResultRow } from "../evaluation/table.ts";
+import { resultsJson, type ResultRow } from "../evaluation/table.ts";
 import { makerOf, writeAbout, type About } from "../resume/about.ts";
 import { recipeId, removeCheckpoints } from "../resume/checkpoint.ts";
 import { beginRun, checkNoRun, aloneIn, runState, takeUp } from "../resume/folder.ts";
@@ -32,7 +32,7 @@ import {
 import { DataError } from "../data/dataset.ts";
 import { dryRun, timeLine } from "./dry-run.ts";
 import { interruptible } from "./interruption.ts";
-import { printResult } from "./output.ts";
+import { printResult, shownTable } from "./output.ts";
 import {
   aboutRun,
   checkAlone,
@@ -106,7 +106,7 @@ export const distillCommand: CommandModule<object, DistillArguments> = {
       return;
     }
     const rows = await carryThrough(args);
-    printResult(args, rows, () => formatTable(rows));
+    printResult(args, rows, () => shownTable(rows));
   },
 };
 
@@ -206,7 +206,8 @@ async function beginIn(
 ): Promise<ResultRow[]> {
   if (!args.overwrite) checkNoRun(folder, "distill");
   const context = await openRun(gpu, work, folder, progressFor(args));
-  const earlier = args.out === undefined && earlierTeachers(work.recipe, context, RUNS);
+  const missing = missingTeachers(work.recipe, join(folder, "buffer")) > 0;
+  const earlier = args.out === undefined && missing && earlierTeachers(work.recipe, context, RUNS);
   if (earlier) {
     context.progress.log(`teachers: those in ${earlier} are the recipe's, and are taken`);
     work = {

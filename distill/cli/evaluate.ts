@@ -9,7 +9,7 @@ import { BASELINES, NEED_TEACHERS, type Baseline } from "../evaluation/baselines
 import { networkPool } from "../evaluation/pool.ts";
 import { formatScores, robustScores } from "../evaluation/robust.ts";
 import { checksumOf } from "../evaluation/score.ts";
-import { formatDetails, formatTable, resultsJson } from "../evaluation/table.ts";
+import { formatDetails, resultsJson } from "../evaluation/table.ts";
 import { openRunFolder, writeAtomic } from "../files.ts";
 import { recipeFlags } from "../recipe.ts";
 import { makerOf } from "../resume/about.ts";
@@ -17,7 +17,7 @@ import { UnfinishedEvaluation } from "../resume/evaluation.ts";
 import { aloneIn } from "../resume/folder.ts";
 import { teachersOf } from "../run.ts";
 import { interruptible } from "./interruption.ts";
-import { printResult } from "./output.ts";
+import { printResult, shownTable } from "./output.ts";
 import {
   commonOptions,
   lanesFor,
@@ -134,7 +134,7 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
       unfinished.finish();
       const scores = robustScores(rows, args.hard || args.scores);
       printResult(args, rows, () => {
-        const parts = [[formatTable(rows), ...notes].join("\n"), formatScores(scores)];
+        const parts = [[shownTable(rows), ...notes].join("\n"), formatScores(scores)];
         if (args.details) parts.push(formatDetails(rows, dataset.classes));
         return parts.filter((part) => part !== "").join("\n\n");
       });

@@ -7,11 +7,11 @@ import { forgetTasks } from "../cluster/tasks.ts";
 import { readWork, type Divided } from "../cluster/work.ts";
 import { ComparisonGatherer } from "../evaluation/compare-gather.ts";
 import { RowGatherer } from "../evaluation/divided.ts";
-import { formatTable, resultsJson } from "../evaluation/table.ts";
+import { resultsJson } from "../evaluation/table.ts";
 import { FileError, writeAtomic } from "../files.ts";
 import { readTrajectory, type Teacher } from "../teachers/trajectory.ts";
 import { sharedFolder } from "./options.ts";
-import { outputOptions, type OutputArguments } from "./output.ts";
+import { outputOptions, shownTable, type OutputArguments } from "./output.ts";
 import { accuracyOf } from "./teach.ts";
 
 interface GatherArguments extends OutputArguments {
@@ -84,7 +84,7 @@ function collect(command: Divided, folder: string): Collected {
         finish: () => {
           const rows = results.rows().map(({ row }) => row);
           writeAtomic(join(folder, "results.json"), resultsJson(rows));
-          return formatTable(rows);
+          return shownTable(rows);
         },
       };
     }
@@ -92,7 +92,7 @@ function collect(command: Divided, folder: string): Collected {
       const comparison = new ComparisonGatherer(folder);
       return {
         add: (unit, result) => comparison.add(unit, result),
-        finish: () => formatTable(comparison.finish()),
+        finish: () => shownTable(comparison.finish()),
       };
     }
   }

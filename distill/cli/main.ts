@@ -4,6 +4,7 @@ import { AdapterError, DeviceLostError, OutOfMemoryError } from "../../engine/in
 import { ModelError } from "../../models/index.ts";
 import { ShardError } from "../cluster/shard.ts";
 import { splitSubmission, SubmissionError } from "../cluster/submission.ts";
+import { paint } from "../colours.ts";
 import { DataError } from "../data/dataset.ts";
 import { FileError } from "../files.ts";
 import { Interrupted } from "../interruption.ts";
@@ -47,11 +48,11 @@ const MISUSE = [UsageError, ShardError, SubmissionError];
 export function reportError(error: unknown): Interrupted["exitCode"] | 1 | 2 {
   if (error instanceof Interrupted) return error.exitCode;
   if (MISUSE.some((kind) => error instanceof kind)) {
-    console.error(`potstill: ${(error as Error).message}`);
+    console.error(paint(process.stderr, "red", `potstill: ${(error as Error).message}`));
     return 2;
   }
   const expected = EXPECTED.some((kind) => error instanceof kind);
-  console.error(expected ? (error as Error).message : error);
+  console.error(expected ? paint(process.stderr, "red", (error as Error).message) : error);
   return 1;
 }
 

@@ -1,5 +1,7 @@
 /** @file What commands print on standard output: text for people, or with --json one JSON document. */
 import type { Argv } from "yargs";
+import { paint } from "../colours.ts";
+import { formatTable, type ResultRow } from "../evaluation/table.ts";
 
 export interface OutputArguments {
   readonly json: boolean;
@@ -29,3 +31,7 @@ export function printResult(
 ): void {
   console.log(json ? JSON.stringify(value, null, 2) : text());
 }
+
+/** Rows as a table for standard output, the best ones in colour where it has colours. */
+export const shownTable = (rows: readonly ResultRow[]): string =>
+  formatTable(rows, (line) => paint(process.stdout, "green", line));

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
 import { confidenceInterval } from "../evaluation/interval.ts";
-import { formatTable, type ResultRow } from "../evaluation/table.ts";
+import type { ResultRow } from "../evaluation/table.ts";
 import { FileError } from "../files.ts";
 import { publishedFor, publishedRecipes, type Published } from "../published.ts";
 import { shippedRecipes } from "../recipe-file.ts";
@@ -12,7 +12,7 @@ import { runState } from "../resume/folder.ts";
 import { closest } from "../spelling.ts";
 import { carryThrough, flags, type DistillArguments } from "./distill.ts";
 import { checkpointOption, commonOptions } from "./options.ts";
-import { printResult } from "./output.ts";
+import { printResult, shownTable } from "./output.ts";
 import { overridesOf, recipeOptions, teachersFlag, workFor } from "./settings.ts";
 import { UsageError } from "./usage.ts";
 
@@ -104,7 +104,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
     const [row] = rows;
     const interval = confidenceInterval(row!, row!.seeds);
     printResult(args, { published, row, interval, changed }, () =>
-      [formatTable(rows), "", besidePublished(published, row!, changed)].join("\n"),
+      [shownTable(rows), "", besidePublished(published, row!, changed)].join("\n"),
     );
   },
 };

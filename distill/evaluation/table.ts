@@ -76,8 +76,19 @@ export function rowTitle(row: RowKey, recipe: string | undefined): string {
   return parts.join(", ");
 }
 
-/** The rows as aligned text: accuracy in percent, mean ± standard deviation. */
-export function formatTable(rows: readonly ResultRow[]): string {
+/** Whether a row has the highest accuracy of several with as many images a class, for the same network. */
+function isBest(row: ResultRow, rows: readonly ResultRow[]): boolean {
+  const rivals = rows.filter(
+    ({ method, ipc, network }) => method !== "full" && ipc === row.ipc && network === row.network,
+  );
+  return row.method !== "full" && rivals.length > 1 && rivals.every(({ mean }) => mean <= row.mean);
+}
+
+/** The rows as aligned text: accuracy in percent, mean ± standard deviation; the lines of the best by `best`. */
+export function formatTable(
+  rows: readonly ResultRow[],
+  best: (line: string) => string = (line) => line,
+): string {
   const alike = (a: ResultRow): boolean =>
     rows.some((b) => b.recipe !== a.recipe && b.method === a.method && b.ipc === a.ipc);
   const cells = rows.map((row) => [
@@ -87,7 +98,11 @@ export function formatTable(rows: readonly ResultRow[]): string {
     percent(row),
     String(row.seeds),
   ]);
-  return aligned([["method", "images a class", "network", "test accuracy", "seeds"], ...cells]);
+  const heading = ["method", "images a class", "network", "test accuracy", "seeds"];
+  const [first, ...lines] = aligned([heading, ...cells]).split("\n");
+  return [first, ...lines.map((line, i) => (isBest(rows[i]!, rows) ? best(line) : line))].join(
+    "\n",
+  );
 }
 
 /** Mean ± standard deviation in percent. */
