@@ -55,39 +55,48 @@ export function findAnchors(outputs: readonly Tensor[], fuse: boolean): Set<Tens
     else if (t.op.form === "update") [t, t.inputs[0]!].forEach(keep);
     else if (isRowFold(t) || t.op.name === "stored" || (!fuse && t.op.form !== "source")) keep(t);
   }
-  // From users to inputs: how often would each element be computed if it were not stored, and how
-  // often would it be written out in the shader?
+  // From users to inputs: how often would each element be computed if it were not stored, and at how
+  // many indices would it be written out in the shader?
   const evaluations = new Map<Tensor, number>();
-  const copies = new Map<Tensor, number>();
+  const indices = new Map<Tensor, Set<string>>();
+  const own = new Set([""]);
   for (const t of order.reverse()) {
     const times = anchors.has(t) ? computed(t).size : (evaluations.get(t) ?? t.size);
     const costly = times > t.size && isCostly(t, anchors);
-    const written = t.inputs.length > 0 && (copies.get(t) ?? 1) > COPIES;
+    const written = t.inputs.length > 0 && (indices.get(t)?.size ?? 1) > COPIES;
     if (!anchors.has(t) && (costly || written)) keep(t);
-    const own = anchors.has(t) ? computed(t).size : times;
-    const text = anchors.has(t) ? 1 : (copies.get(t) ?? 1);
-    for (const x of t.inputs) {
+    const count = anchors.has(t) ? computed(t).size : times;
+    const at = anchors.has(t) ? own : (indices.get(t) ?? own);
+    t.inputs.forEach((x, i) => {
       const here =
-        t.op.form === "reduce" ? own * foldLength(t) : isPart(t) ? Math.min(own, x.size) : own;
+        t.op.form === "reduce"
+          ? count * foldLength(t)
+          : isPart(t)
+            ? Math.min(count, x.size)
+            : count;
       evaluations.set(x, Math.max(evaluations.get(x) ?? 0, here));
       // At the same index a value is written once; at another, or in a branch, again.
-      const known = copies.get(x) ?? 0;
-      copies.set(x, isMoved(t) ? known + text * unrolled(t) : Math.max(known, text));
-    }
+      const known = indices.get(x) ?? new Set<string>();
+      for (const index of at) for (const moved of movesOf(t, i)) known.add(index + moved);
+      indices.set(x, known);
+    });
   }
   return anchors;
 }
 
 /** A value may stand this often in a shader; chains of slices and pads would double it at every link. */
-const COPIES = 4;
+const COPIES = 16;
 
-/** Operations that ask for their input at another index, or in a branch. */
-const isMoved = (t: Tensor): boolean =>
-  t.op.name === "slice" || t.op.name === "flip" || isPart(t) || unrolled(t) > 1;
-
-/** How often a fold's body is written: short folds are written out, long ones are loops. */
-const unrolled = (t: Tensor): number =>
-  t.op.form === "reduce" && foldLength(t) <= LONGEST_INLINE ? foldLength(t) : 1;
+/**
+ * How the index at which `t` asks for its input `i` differs from its own, a word for each time that it
+ * asks: short folds are written out, long ones are loops.
+ */
+function movesOf(t: Tensor, i: number): string[] {
+  const unrolled = t.op.form === "reduce" && foldLength(t) <= LONGEST_INLINE ? foldLength(t) : 1;
+  if (unrolled > 1) return Array.from({ length: unrolled }, (_, k) => ` ${t.id}.${k}`);
+  if (isPart(t) || t.op.name === "slice" || t.op.name === "flip") return [` ${t.id}.${i}`];
+  return [""];
+}
 
 /** Pads and concatenations ask each input for no more elements than it has. */
 const isPart = (t: Tensor): boolean => t.op.name === "pad" || t.op.name === "concat";

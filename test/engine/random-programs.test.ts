@@ -15,6 +15,7 @@ import {
 } from "../../engine/index.ts";
 import { sharedGpu, variablesOf } from "../support/gpu.ts";
 import { runReference } from "../support/reference.ts";
+import { foundPrograms } from "./found-programs.ts";
 import { buildProgram, isExact, recipes, type RandomProgram, type Recipe } from "./random-graph.ts";
 
 /** More by hand: `POTSTILL_FUZZ_RUNS=5000 npx vitest run test/engine/random-programs.test.ts`. */
@@ -65,7 +66,12 @@ function exactProgram(recipe: Recipe): RandomProgram {
   return program;
 }
 
-const options = (share = 1) => ({ seed: SEED, numRuns: Math.ceil(RUNS * share) });
+const options = (share = 1) => ({
+  seed: SEED,
+  // Examples count as runs.
+  numRuns: Math.ceil(RUNS * share) + foundPrograms.length,
+  examples: [...foundPrograms],
+});
 
 describe("a random program", () => {
   const gpu = sharedGpu();
