@@ -16,6 +16,7 @@ export default {
   requiredToBeDocumented: ["Class", "Interface", "Function", "TypeAlias"],
   treatValidationWarningsAsErrors: true,
   intentionallyNotExported: [
+    "distill/evaluation/score.ts:Bench",
     "distill/matching/methods.ts:METHOD_NAMES",
     "distill/recipe-schema.ts:recipeSchema",
     "distill/recipe-schema.ts:teachingSchema",

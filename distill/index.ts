@@ -88,6 +88,7 @@ export {
   type Evaluation,
   type EvaluationReport,
   type EvaluationSettings,
+  type KeptSeeds,
   type Protocol,
 } from "./evaluation/evaluate.ts";
 export {
