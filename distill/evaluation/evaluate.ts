@@ -42,7 +42,9 @@ export type EvaluationReport = (epochs: number, finished: readonly number[]) => 
 
 /** Confusion matrices `[K, K]` of seeds that are known, kept as they come to be. */
 export interface KeptSeeds {
+  /** The seed's, if it is known. */
   get(seed: number): Confusion | undefined;
+  /** Keeps what became known. */
   add(seed: number, confusion: Confusion): void;
 }
 
