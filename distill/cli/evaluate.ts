@@ -15,6 +15,7 @@ import { recipeFlags } from "../recipe.ts";
 import { makerOf } from "../resume/about.ts";
 import { UnfinishedEvaluation } from "../resume/evaluation.ts";
 import { aloneIn } from "../resume/folder.ts";
+import { despiteLoss } from "../resume/lost.ts";
 import { teachersOf } from "../run.ts";
 import { interruptible } from "./interruption.ts";
 import { printResult, shownTable } from "./output.ts";
@@ -139,7 +140,9 @@ async function evaluateSubject(args: EvaluateArguments): Promise<void> {
         return parts.filter((part) => part !== "").join("\n\n");
       });
     });
-  const work = (): Promise<void> => interruptible("go on by the same command", assessed);
+  const goOn = "go on by the same command";
+  const work = (): Promise<void> =>
+    interruptible(goOn, (signal) => despiteLoss(() => assessed(signal), goOn, progress));
   // Shards share a folder.
   await (shard ? work() : aloneIn(folder, work));
 }

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandModule } from "yargs";
+import type { Gpu } from "../../engine/index.ts";
 import { summarise } from "../evaluation/evaluate.ts";
 import { resolveTeaching, teachingFlags } from "../recipe.ts";
 import { shownShard, unitsOf } from "../cluster/shard.ts";
@@ -9,6 +10,7 @@ import { asTask, type Told } from "../cluster/tasks.ts";
 import { recordWork } from "../cluster/work.ts";
 import { openRunFolder } from "../files.ts";
 import type { Progress } from "../progress.ts";
+import { despiteLoss } from "../resume/lost.ts";
 import { openRun, trainTeachers, workOf } from "../run.ts";
 import { checkTeachers } from "../teachers/teacher.ts";
 import { readTrajectory, teacherFile, teacherName, type Teacher } from "../teachers/trajectory.ts";
@@ -64,6 +66,8 @@ function counted(progress: Progress, epochs: number, told: Told): Progress {
   };
 }
 
+const GO_ON = "go on by the same command";
+
 export const teachCommand: CommandModule<object, TeachArguments> = {
   command: "teach [dataset]",
   describe: "Train teachers on the real data, or go on with some",
@@ -90,7 +94,7 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
     const all = Array.from({ length: recipe.teachers.experts }, (_, i) => i);
     const shard = shardFor(args);
     const numbers = shard ? unitsOf(all, shard) : all;
-    await withGpu(args, [work], async (gpu) => {
+    const train = async (gpu: Gpu): Promise<void> => {
       const lanes = lanesFor(args, [work], gpu);
       const context = await openRun(gpu, work, folder, progressFor(args));
       // Teachers of another kind are refused before anything is replaced.
@@ -99,7 +103,7 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
       const there = numbers.filter((number) => existsSync(teacherFile(folder, number)));
       const units = { units: numbers.length, before: there.length };
       await asTask(folder, shard, units, (told) =>
-        interruptible("go on by the same command", async (signal) => {
+        interruptible(GO_ON, async (signal) => {
           const teachers = numbers.length - there.length;
           if (teachers > 0 && !args.quiet && !args.json) {
             const { source, model } = work;
@@ -111,7 +115,8 @@ export const teachCommand: CommandModule<object, TeachArguments> = {
           await trainTeachers({ ...context, progress, lanes, signal }, recipe, folder, numbers);
         }),
       );
-    });
+    };
+    await despiteLoss(() => withGpu(args, [work], train), GO_ON, progressFor(args));
     const own = numbers.map((number) => readTrajectory(teacherFile(folder, number)));
     const { length } = own;
     const before = shard ? `${shownShard(shard)}: ` : "";
