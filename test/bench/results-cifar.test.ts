@@ -11,7 +11,7 @@ import { parseTime, planFor } from "../../bench/time-plan.ts";
 import { createProgress } from "../../distill/progress.ts";
 import { readRecipe, shippedRecipes } from "../../distill/recipe-file.ts";
 import { resolveRecipe } from "../../distill/recipe.ts";
-import { noise, writeFiles } from "../support/data-files.ts";
+import { cifarRecords, writeFiles } from "../support/data-files.ts";
 import { runScript } from "../support/run-cli.ts";
 
 let root: string;
@@ -87,18 +87,11 @@ it("adds up the stages of several processes, and refuses a damaged file of them"
 });
 
 it("goes from the official files to the page, and does not begin anew", async () => {
-  const records = (count: number, seed: number): Buffer =>
-    Buffer.concat(
-      Array.from({ length: count }, (_, i) => [
-        Uint8Array.of(i % 10),
-        noise(3072, seed + i),
-      ]).flat(),
-    );
   const data = join(root, "data");
   writeFiles(join(data, "cifar-10"), {
-    "data_batch_1.bin": records(70, 1),
-    "data_batch_4.bin": records(50, 100),
-    "test_batch.bin": records(10, 200),
+    "data_batch_1.bin": cifarRecords(70, 1),
+    "data_batch_4.bin": cifarRecords(50, 100),
+    "test_batch.bin": cifarRecords(10, 200),
   });
   const page = join(root, "page.md");
   const out = join(root, "run");

@@ -45,6 +45,12 @@ export function noise(length: number, seed = 1): Uint8Array {
   });
 }
 
+/** Records of CIFAR-10 in the official binary layout: classes by turns, images of noise. */
+export const cifarRecords = (count: number, seed: number): Buffer =>
+  Buffer.concat(
+    Array.from({ length: count }, (_, i) => [Uint8Array.of(i % 10), noise(3072, seed + i)]).flat(),
+  );
+
 /**
  * Loads the files 500 times, one of them damaged each time: `load` may succeed or refuse them in one
  * sentence that names the folder, and nothing else; at least `least` times it must refuse.
