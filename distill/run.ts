@@ -30,6 +30,7 @@ import type { Checkpoint } from "./resume/checkpoint.ts";
 import { appendMetrics, saveCheckpoint } from "./resume/folder.ts";
 export { beginRun } from "./resume/folder.ts";
 import { strategiesOf, strategyText } from "./training/strategy.ts";
+import { recordFollowed } from "./teachers/followed.ts";
 import { givenTeachers, trainExperts, type Lanes } from "./teachers/teacher.ts";
 import { Trainer } from "./training/train.ts";
 import { TrajectoryBuffer } from "./teachers/trajectory.ts";
@@ -196,6 +197,7 @@ export async function distil(
   const start = resume?.state ?? (await startOf(context, recipe, teachers, random.stream("start")));
   signal?.throwIfAborted();
 
+  if (recipe.teachers.folder !== undefined) recordFollowed(folder, teachers);
   const recording = new Recording(folder, recipe, dataset);
   if (!resume) recording.start(start);
   const onPlanned = (memory: PlannedMemory): void => recording.planned(memory);

@@ -8,6 +8,7 @@ import { FileError, readBytes } from "../files.ts";
 import { drawSheet, encodePng } from "./pictures.ts";
 import { checkedRecipe, RecipeError, type Recipe } from "../recipe.ts";
 import { maxStartEpoch } from "../matching/schedule.ts";
+import { FOLLOWED, followedIn } from "../teachers/followed.ts";
 import { listTeachers, readTrajectory, teacherFile } from "../teachers/trajectory.ts";
 import { insideRun, type RunFolder } from "./folder.ts";
 import { fromProbability, type Accuracy, type Message, type RunMessage } from "./messages.ts";
@@ -94,10 +95,11 @@ function runMessage(run: RunFolder, problems: string[]): RunMessage {
     noting(problems, run, name, read, []);
   const recipes = part("recipe.yaml", () => recipesOf(run));
   const results = part("results.json", () => resultsOf(run));
-  const teachers = part("buffer", () => {
+  const own = part("buffer", () => {
     const home = run.parent && teacherNames(run).length === 0 ? run.parent : run;
     return teacherNames(home).flatMap((name) => part(name, () => [accuracyOfTeacher(home, name)]));
   });
+  const teachers = own.length > 0 ? own : part(FOLLOWED, () => followedBy(run));
   const snapshots = part("snapshots", () => snapshotsOf(run).map(({ key }) => key));
   return { kind: "run", recipes, snapshots, results, teachers, problems };
 }
@@ -170,6 +172,12 @@ function teacherNames(run: RunFolder): string[] {
 function accuracyOfTeacher(run: RunFolder, name: string): readonly number[] {
   const path = inside(run, "buffer", name);
   return cached(path, () => readTrajectory(path).meta.testAccuracy);
+}
+
+/** What a run tells of teachers that are elsewhere, where a report has no business. */
+function followedBy(run: RunFolder): readonly (readonly number[])[] {
+  const path = insideRun(run, FOLLOWED);
+  return path === undefined ? [] : cached(path, () => followedIn(textOf(path)));
 }
 
 /** The snapshots of a run and where they are. */

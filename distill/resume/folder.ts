@@ -16,7 +16,7 @@ export const METRICS = "metrics.jsonl";
 const LOGS = [METRICS, TIMING];
 /** What a run leaves besides its logs, snapshots and teachers. */
 const MADE =
-  /^(?:results\.json|run\.json|evaluation\.json|tensorboard|(?:checkpoint|distilled|images|evolution|comparison)-ipc\d+[\w.-]*)$/;
+  /^(?:results\.json|run\.json|evaluation\.json|teachers\.json|tensorboard|(?:checkpoint|distilled|images|evolution|comparison)-ipc\d+[\w.-]*)$/;
 export const RESULTS = "results.json";
 
 /** How far a folder's run is. */

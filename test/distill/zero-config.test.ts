@@ -8,6 +8,9 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { unusedFolder } from "../../distill/cli/resuming.ts";
 import { createProgress } from "../../distill/progress.ts";
 import { readRecipe } from "../../distill/recipe-file.ts";
+import { findRuns } from "../../distill/report/folder.ts";
+import { updateOf } from "../../distill/report/reader.ts";
+import { readTrajectory } from "../../distill/teachers/trajectory.ts";
 import { contents, runCli } from "../support/run-cli.ts";
 
 let root: string;
@@ -40,6 +43,12 @@ it("gives a run a number where its name is taken, and tells of runs that are unf
   expect(next()).toBe(`${folder}-3`);
 });
 
+/** Accuracies of teachers that the report tells of a run. */
+function accuraciesShown(folder: string): unknown {
+  const [run] = findRuns([folder]);
+  return updateOf(run!).messages.flatMap((told) => (told.kind === "run" ? told.teachers : []));
+}
+
 it("trains teachers once: a later run takes them, and one that is replaced keeps its own", async () => {
   const distill = (...more: string[]) =>
     runCli(
@@ -69,6 +78,11 @@ it("trains teachers once: a later run takes them, and one that is replaced keeps
   expect(second.stderr).toMatch(/^time +about \S+: matching/m);
   expect(existsSync(`${first}-2/buffer`)).toBe(false);
   expect(readRecipe(`${first}-2/recipe.yaml`).teachers.folder).toBe(join(first, "buffer"));
+  // The report shows how they did, and never reads another folder.
+  expect(accuraciesShown(`${first}-2`)).toEqual(accuraciesShown(first));
+  expect(accuraciesShown(first)).toEqual([
+    readTrajectory(join(first, "buffer", "teacher-0000.safetensors")).meta.testAccuracy,
+  ]);
 
   const again = await distill("--iterations", "2", "--overwrite");
   expect(again.code).toBe(0);
