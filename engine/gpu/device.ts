@@ -88,11 +88,17 @@ const USEFUL_FEATURES = [
   "chromium-experimental-timestamp-query-inside-passes",
 ] as GPUFeatureName[];
 
-/** What `create()` returned, of every living device: collected before its device, it takes the process down. */
-const roots = new Map<GPUDevice, GPU>();
-// So does a device that works while the process ends from within.
+/**
+ * All that `create()` returned. Dawn's turns of the event loop do not keep it alive: one that comes after it was
+ * collected, even after its device was destroyed, hangs the process or takes it down. Kept, it costs no more
+ * memory than released.
+ */
+const roots: GPU[] = [];
+
+const devices = new Set<GPUDevice>();
+// One that works while the process ends from within takes that down, too.
 process.on("exit", () => {
-  for (const device of roots.keys()) device.destroy();
+  for (const device of devices) device.destroy();
 });
 
 /** Devices whose one thread has a core of its own. */
@@ -137,14 +143,18 @@ export class Gpu implements Disposable {
     const { create, globals } = await importWebgpu();
     Object.assign(globalThis, globals);
     const choice = await chooseAdapter(
-      (more) => create([...flags, ...more]),
+      (more) => {
+        const root = create([...flags, ...more]);
+        roots.push(root);
+        return root;
+      },
       wanted ?? process.env["POTSTILL_ADAPTER"] ?? "",
     );
     if (precision === "f16" && !choice.adapter.features.has("shader-f16"))
       throw new AdapterError(
         `adapter: precision f16 needs an adapter with shader-f16, got ${choice.name} without`,
       );
-    const device = await openDevice(choice.root, choice.adapter);
+    const device = await openDevice(choice.adapter);
     const facts = factsOf(choice, device, { checks, precision });
     // lavapipe alone compiles when it first dispatches; a profiler is to see what there is to see.
     const helps = facts.kind === "lavapipe" && availableParallelism() > 1 && !profiler;
@@ -247,13 +257,13 @@ export class Gpu implements Disposable {
 }
 
 /** A device with all that its adapter offers and programs can use. */
-async function openDevice(root: GPU, adapter: GPUAdapter): Promise<GPUDevice> {
+async function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const device = await adapter.requestDevice({
     requiredFeatures: USEFUL_FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: numbersOf(adapter.limits),
   });
-  roots.set(device, root);
-  void device.lost.finally(() => roots.delete(device));
+  devices.add(device);
+  void device.lost.finally(() => devices.delete(device));
   return device;
 }
 
