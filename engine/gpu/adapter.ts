@@ -12,15 +12,16 @@ export class AdapterError extends Error {
   override readonly name = "AdapterError";
 }
 
-/** An adapter, and what is known of it. */
+/** An adapter, and the object `create()` returned, which has to outlive every device opened from it. */
 export interface Choice {
+  root: GPU;
   adapter: GPUAdapter;
   backend: string;
   name: string;
   kind: AdapterKind;
 }
 
-/** Dawn's `create` with the toggles already in it; what it returns has to outlive every device opened from it. */
+/** Dawn's `create` with the toggles already in it. */
 export type Create = (flags: string[]) => GPU;
 
 /** Sets environment variables, for C code too (main thread only), while `work` runs; undefined removes one. */
@@ -135,7 +136,7 @@ async function ask(create: Create, backend: string, name = ""): Promise<Choice |
     .catch(() => null);
   if (!adapter) return undefined;
   const kind = kindOf(backend, adapter.info);
-  return { adapter, backend, kind, name: await fullName(create, adapter.info, kind) };
+  return { root, adapter, backend, kind, name: await fullName(create, adapter.info, kind) };
 }
 
 function kindOf(backend: string, info: GPUAdapterInfo): AdapterKind {
