@@ -42,7 +42,8 @@ describe("teach", () => {
   });
 
   it("says before it starts how much it will write, and then the accuracy after each epoch", () => {
-    const [first, ...others] = finished.stderr.trimEnd().split("\n");
+    const [time, first, ...others] = finished.stderr.trimEnd().split("\n");
+    expect(time).toMatch(/^time +about \S+: teachers \S+, by a few steps on /);
     // Two teachers of five snapshots of 3194 parameters.
     expect(first).toMatch(
       /^teachers: 2 in runs\/digits-teachers, 128 kB to write(, 2 at a time)?$/,
