@@ -54,8 +54,9 @@ export function summarise(values: readonly number[]): Accuracies {
   return { values, mean, std: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
 }
 
-/** Epochs queued between two looks at the clock, so that progress moves and Ctrl-C is heard. */
-const EPOCHS_A_TURN = 50;
+/** Epochs queued between two looks at the clock: few enough that progress moves and Ctrl-C is heard. */
+const MOST_EPOCHS_A_TURN = 50;
+const TURN_MS = 500;
 
 /**
  * Trains a fresh network on the set of `trainer`, which was compiled for the protocol's batch and
@@ -72,9 +73,10 @@ export async function trainByProtocol(
   const order = random.stream("order");
   const draws = random.stream("augmentation");
   const drop = Math.floor(epochs / 2) + 1;
-  for (let epoch = 0; epoch <= epochs;) {
+  for (let epoch = 0, most = 1; epoch <= epochs;) {
+    const begun = performance.now();
     // A turn ends where the learning rate drops and the momentum starts anew.
-    const end = Math.min(epoch + EPOCHS_A_TURN, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
+    const end = Math.min(epoch + most, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
     const turn = Array.from({ length: end - epoch }, () =>
       minibatches(order.permutation(trainer.count), batch),
     );
@@ -83,6 +85,8 @@ export async function trainByProtocol(
     epoch = end;
     if (epoch === drop + 1) trainer.forgetMomentum();
     await trainer.takeLoss();
+    const isShort = performance.now() - begun < TURN_MS / 2;
+    most = isShort ? Math.min(2 * most, MOST_EPOCHS_A_TURN) : Math.max(1, Math.floor(most / 2));
     report(epoch);
   }
 }
