@@ -54,9 +54,8 @@ export function summarise(values: readonly number[]): Accuracies {
   return { values, mean, std: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
 }
 
-/** Epochs queued between two looks at the clock: few enough that progress moves and Ctrl-C is heard. */
-const MOST_EPOCHS_A_TURN = 50;
-const TURN_MS = 500;
+/** Epochs whose minibatches are drawn at once, at most. */
+const EPOCHS_AT_ONCE = 50;
 
 /**
  * Trains a fresh network on the set of `trainer`, which was compiled for the protocol's batch and
@@ -65,7 +64,7 @@ const TURN_MS = 500;
  */
 export async function trainByProtocol(
   trainer: Trainer,
-  { epochs, batch, momentum, weightDecay, lr: first }: Protocol,
+  { epochs, batch, momentum, weightDecay, lr: initial }: Protocol,
   random: Random,
   report: (epochs: number) => void = () => undefined,
 ): Promise<void> {
@@ -73,20 +72,20 @@ export async function trainByProtocol(
   const order = random.stream("order");
   const draws = random.stream("augmentation");
   const drop = Math.floor(epochs / 2) + 1;
-  for (let epoch = 0, most = 1; epoch <= epochs;) {
-    const begun = performance.now();
-    // A turn ends where the learning rate drops and the momentum starts anew.
-    const end = Math.min(epoch + most, epoch <= drop ? drop + 1 : Infinity, epochs + 1);
-    const turn = Array.from({ length: end - epoch }, () =>
+  for (let epoch = 0; epoch <= epochs;) {
+    const first = epoch;
+    // The learning rate drops and the momentum starts anew between two of them.
+    epoch = Math.min(first + EPOCHS_AT_ONCE, first <= drop ? drop + 1 : Infinity, epochs + 1);
+    const batches = Array.from({ length: epoch - first }, () =>
       minibatches(order.permutation(trainer.count), batch),
+    ).flat();
+    const lr = initial * (first > drop ? 0.1 : 1);
+    const perEpoch = batches.length / (epoch - first);
+    await trainer.trainInTurns(batches, { lr, momentum, weightDecay }, draws, (steps) =>
+      report(first + Math.floor(steps / perEpoch)),
     );
-    const lr = first * (epoch > drop ? 0.1 : 1);
-    trainer.train(turn.flat(), { lr, momentum, weightDecay }, draws);
-    epoch = end;
     if (epoch === drop + 1) trainer.forgetMomentum();
     await trainer.takeLoss();
-    const isShort = performance.now() - begun < TURN_MS / 2;
-    most = isShort ? Math.min(2 * most, MOST_EPOCHS_A_TURN) : Math.max(1, Math.floor(most / 2));
     report(epoch);
   }
 }

@@ -44,9 +44,6 @@ export interface TeachOptions {
 /** Saving an unfinished teacher may take this share of the time that its training takes. */
 const SAVING = 0.05;
 
-/** Training is looked at this often, so that it is ended in time, in ms. */
-const TURN = 1000;
-
 /**
  * Trains the recipe's experts, or some of them, one file each. A teacher depends on the seed and its own
  * number alone, whoever trains the others and however often its training is cut off and goes on. A teacher
@@ -292,32 +289,26 @@ async function trainFurther(
   };
   const begun = performance.now();
   let saving = 0;
-  let turn = 1;
   for (let epoch = (standing?.epoch ?? 0) + 1; epoch <= epochs; epoch++) {
     // Streams for each epoch: going on needs no position in those before.
     const order = own.stream(`order ${epoch}`).permutation(dataset.train.count);
     const draws = own.stream(`augmentation ${epoch}`);
     const batches = minibatches(order, batch);
-    let step = epoch === (standing?.epoch ?? 0) + 1 ? (standing?.step ?? 0) : 0;
-    trainer.pass(step, draws);
-    while (step < batches.length) {
+    const first = epoch === (standing?.epoch ?? 0) + 1 ? (standing?.step ?? 0) : 0;
+    const stop = async (step: number): Promise<void> => {
       if (signal.aborted) teacher.save(epoch - 1, await trainer.state(), step);
       signal.throwIfAborted();
-      const from = performance.now();
-      const some = batches.slice(step, step + turn);
-      trainer.train(some, { lr, momentum, weightDecay }, draws);
-      step += some.length;
-      // A turn that is short enough for the whole epoch needs no end of its own.
-      if (step === batches.length) break;
-      await trainer.done();
-      const ms = performance.now() - from;
-      if (ms < TURN / 2) turn *= 2;
-      else if (ms > TURN) turn = Math.ceil(turn / 2);
-    }
+    };
+    trainer.pass(first, draws);
+    await stop(first);
+    const left = batches.slice(first);
+    await trainer.trainInTurns(left, { lr, momentum, weightDecay }, draws, (steps) =>
+      stop(first + steps),
+    );
     const state = await trainer.state();
     const { test } = dataset;
     const images = (indices: ArrayLike<number>): Float32Array => {
-      if (signal.aborted) teacher.save(epoch - 1, state, step);
+      if (signal.aborted) teacher.save(epoch - 1, state, batches.length);
       signal.throwIfAborted();
       return test.images(indices);
     };

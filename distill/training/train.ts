@@ -59,6 +59,8 @@ const POOL_BYTES = 64 * 2 ** 20;
 const STEPS = 64;
 /** Images that are classified at once. */
 const QUERIES = 256;
+/** What a turn of training lasts at most, in ms. */
+const TURN_MS = 1000;
 /** What a step's statistics count for in the running ones, as in PyTorch. */
 const MOMENTUM = 0.1;
 /** Blocks of {@link QUERIES} images that running statistics are found from where there was no training. */
@@ -77,6 +79,8 @@ export class Trainer implements Disposable {
   private readonly steps: number;
   private readonly augmentation: Strategy;
   private loaded = false;
+  /** Steps of a turn, as they are known to last long enough. */
+  private turn = 1;
 
   private constructor(
     program: Program,
@@ -208,6 +212,32 @@ export class Trainer implements Disposable {
       if (this.augmentation.length > 0)
         this.program.write("draws", this.drawn(some.length, random));
       this.program.run("train", some.length);
+    }
+  }
+
+  /**
+   * The same in turns of half a second to a second, so that the process hears signals meanwhile: queueing
+   * blocks it where the device is the CPU. After each turn but the last, `between` is told how many of the
+   * steps are done; what it throws ends the training. The bits are those of {@link train}.
+   */
+  async trainInTurns(
+    batches: readonly ArrayLike<number>[],
+    settings: SgdSettings,
+    random: Random | undefined,
+    between: (steps: number) => void | Promise<void>,
+  ): Promise<void> {
+    for (let at = 0; at < batches.length;) {
+      const begun = performance.now();
+      const some = batches.slice(at, at + this.turn);
+      this.train(some, settings, random);
+      at += some.length;
+      // A turn that is short enough for all needs no end of its own.
+      if (at === batches.length) break;
+      await this.done();
+      const ms = performance.now() - begun;
+      if (ms < TURN_MS / 2) this.turn *= 2;
+      else if (ms > TURN_MS) this.turn = Math.ceil(this.turn / 2);
+      await between(at);
     }
   }
 
