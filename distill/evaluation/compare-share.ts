@@ -26,7 +26,7 @@ import {
 import type { Lanes } from "../teachers/teacher.ts";
 import { teacherFile } from "../teachers/trajectory.ts";
 import type { Baseline } from "./baselines.ts";
-import { checkAlike, teachersHome, work, type CompareOptions, type Job } from "./compare.ts";
+import { checkAlike, teachersHome, type CompareOptions } from "./compare.ts";
 import {
   bufferOf,
   isDone,
@@ -40,6 +40,7 @@ import {
   type Unit,
 } from "./compare-units.ts";
 import { evaluateSeeds } from "./evaluate.ts";
+import { doJobs, type Job } from "./jobs.ts";
 import { planOf } from "./plan.ts";
 import { networkPool } from "./pool.ts";
 import { distilledCandidate, distilledFor, wholeCandidate, type Candidate } from "./score.ts";
@@ -206,7 +207,7 @@ async function distilOwn({ options, base, tally }: Share, units: readonly SetUni
         told.log(`${error.message}: it is left to that`);
       }
     };
-  await work(gpus, progress, units.map(distilBy), ended);
+  await doJobs(gpus, progress, units.map(distilBy), ended);
 }
 
 /** Seeds of the same row together, in order. */

@@ -16,6 +16,7 @@ import { checkTeachers } from "../teachers/teacher.ts";
 import type { TrajectoryBuffer } from "../teachers/trajectory.ts";
 import type { Baseline } from "./baselines.ts";
 import type { Evaluation } from "./evaluate.ts";
+import { doJobs, type Job, type Lane } from "./jobs.ts";
 import { planOf } from "./plan.ts";
 import { networkPool } from "./pool.ts";
 import {
@@ -57,17 +58,13 @@ export interface CompareOptions {
   readonly resume?: boolean | undefined;
 }
 
-/** Where a job is done, and who is told. */
-type Lane = Pick<RunContext, "gpu" | "progress">;
-export type Job = (lane: Lane) => Promise<void>;
-
 /**
  * Distils by every recipe and returns the table's rows: the whole training set, then for each number
  * of images a class the other baselines and the distilled sets, each with all networks. Teachers that
  * recipes have in common are trained once, and kept where they are. `results.json` in the folder has
  * the rows when all are known.
- * @throws FileError when teachers in the folder are of another kind; RecipeError when recipes are not of the same data and network; ModelError for a network that
- * there is not, or not for these images.
+ * @throws FileError when teachers in the folder are of another kind; RecipeError when recipes are not of
+ * the same data and network; ModelError for a network that there is not, or not for these images.
  */
 export async function compare(options: CompareOptions): Promise<ResultRow[]> {
   const { gpus, entries, progress, folder, resume = false, networks: pool = "SS" } = options;
@@ -167,7 +164,7 @@ export async function compare(options: CompareOptions): Promise<ResultRow[]> {
     ...others.map(distilBy),
     ...counts.map(scoreSubsets),
   ];
-  await work(gpus, progress, jobs, ended);
+  await doJobs(gpus, progress, jobs, ended);
   for (const evaluation of evaluations) evaluation.finish();
   writeAtomic(join(folder, "results.json"), resultsJson(rows()));
   for (const { name, work } of entries) removeCheckpoints(join(folder, name), work.recipe);
@@ -221,30 +218,6 @@ class Ordered<T> {
   }
 }
 
-/** Does the jobs, each on the first device that is free; the first error ends all by `ended`. */
-export async function work(
-  gpus: readonly Gpu[],
-  progress: Progress,
-  jobs: readonly Job[],
-  ended: AbortController,
-): Promise<void> {
-  const left = [...jobs];
-  const lanes = gpus.map(async (gpu, i) => {
-    // One device's work is told of as it goes on; the others' when it is done.
-    const lane = { gpu, progress: i === 0 ? progress : onlyConclusions(progress) };
-    try {
-      for (let job = left.shift(); job; job = left.shift()) {
-        ended.signal.throwIfAborted();
-        await job(lane);
-      }
-    } catch (error) {
-      ended.abort(error);
-    }
-  });
-  await Promise.all(lanes);
-  ended.signal.throwIfAborted();
-}
-
 /** What makes one teacher unlike another. */
 const teachersKey = (recipe: Recipe): string => JSON.stringify(teachingOf(recipe));
 
@@ -266,20 +239,6 @@ function teachersForAll(base: RunContext, entries: readonly Entry[], folder: str
       known.set(home, (buffer = teachersOf({ ...base, ...lane, folder: own }, recipe)));
     }
     return buffer;
-  };
-}
-
-/** Says only when work is done: two bars would write over each other. */
-function onlyConclusions(progress: Progress): Progress {
-  let label = "";
-  return {
-    start: (next) => void (label = next),
-    update: () => undefined,
-    stop: () => {
-      if (label !== "") progress.log(`${label}: done`);
-      label = "";
-    },
-    log: (line) => progress.log(line),
   };
 }
 
