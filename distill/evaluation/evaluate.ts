@@ -57,6 +57,9 @@ export function summarise(values: readonly number[]): Accuracies {
 /** Epochs whose minibatches are drawn at once, at most. */
 const EPOCHS_AT_ONCE = 50;
 
+/** After so many ms it is told how far they are, in their midst, too. */
+const SILENCE_MS = 500;
+
 /**
  * Trains a fresh network on the set of `trainer`, which was compiled for the protocol's batch and
  * augmentation. Its start, the order of the images and their augmentations are drawn from `random`.
@@ -81,9 +84,12 @@ export async function trainByProtocol(
     ).flat();
     const lr = initial * (first > drop ? 0.1 : 1);
     const perEpoch = batches.length / (epoch - first);
-    await trainer.trainInTurns(batches, { lr, momentum, weightDecay }, draws, (steps) =>
-      report(first + Math.floor(steps / perEpoch)),
-    );
+    let told = performance.now();
+    await trainer.trainInTurns(batches, { lr, momentum, weightDecay }, draws, (steps) => {
+      if (performance.now() - told < SILENCE_MS) return;
+      told = performance.now();
+      report(first + Math.floor(steps / perEpoch));
+    });
     if (epoch === drop + 1) trainer.forgetMomentum();
     await trainer.takeLoss();
     report(epoch);

@@ -217,9 +217,8 @@ export class Trainer implements Disposable {
 
   /**
    * The same in turns of half a second to a second, so that the process hears signals meanwhile: queueing
-   * blocks it where the device is the CPU. After each but the last, and those that turn out shorter,
-   * `between` is told how many of the steps are done; what it throws ends the training. The bits are those
-   * of {@link train}.
+   * blocks it where the device is the CPU. After each but the last, `between` is told how many of the steps
+   * are done; what it throws ends the training. The bits are those of {@link train}.
    */
   async trainInTurns(
     batches: readonly ArrayLike<number>[],
@@ -236,11 +235,8 @@ export class Trainer implements Disposable {
       if (at === batches.length) break;
       await this.done();
       const ms = performance.now() - begun;
-      if (ms < TURN_MS / 2) {
-        this.turn *= 2;
-        continue;
-      }
-      if (ms > TURN_MS) this.turn = Math.ceil(this.turn / 2);
+      if (ms < TURN_MS / 2) this.turn *= 2;
+      else if (ms > TURN_MS) this.turn = Math.ceil(this.turn / 2);
       await between(at);
     }
   }
